@@ -1,0 +1,4 @@
+"""The `agentsight` command.
+
+Must not hold logic that a server needs.
+"""

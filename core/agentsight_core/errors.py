@@ -1,0 +1,33 @@
+"""The exception tree.
+
+    AgentSightError
+    ├── ConfigError    a user's input is wrong: exit at start, say the place and what is allowed
+    ├── Retryable      the outside world is not ready: back off and try again
+    └── Permanent      this item can never succeed: count it, dead-letter it, go on
+        └── MalformedFrame
+
+Anything else that is raised is a bug: the process ends with a non-zero status and its orchestrator
+starts it again. Malformed input of a watched program is data, not an exception.
+"""
+
+from __future__ import annotations
+
+
+class AgentSightError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class ConfigError(AgentSightError):
+    """A user's input is wrong; the message says what, where, and what is allowed."""
+
+
+class Retryable(AgentSightError):
+    """The operation may succeed later without a change."""
+
+
+class Permanent(AgentSightError):
+    """The operation cannot succeed for this item, however often it is tried."""
+
+
+class MalformedFrame(Permanent):
+    """Bytes that should be a frame are not one."""

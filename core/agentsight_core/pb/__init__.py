@@ -1,0 +1,1 @@
+"""The wire schema, generated from `proto/` by `make proto`. Nothing else lives here."""

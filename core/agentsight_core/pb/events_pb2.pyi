@@ -1,0 +1,374 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Codec(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CODEC_UNSPECIFIED: _ClassVar[Codec]
+    CODEC_ZSTD: _ClassVar[Codec]
+
+class SessionOrigin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SESSION_ORIGIN_UNSPECIFIED: _ClassVar[SessionOrigin]
+    SESSION_ORIGIN_RULE: _ClassVar[SessionOrigin]
+    SESSION_ORIGIN_PROMOTION: _ClassVar[SessionOrigin]
+    SESSION_ORIGIN_IMPORT: _ClassVar[SessionOrigin]
+
+class Direction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DIRECTION_UNSPECIFIED: _ClassVar[Direction]
+    DIRECTION_REQUEST: _ClassVar[Direction]
+    DIRECTION_RESPONSE: _ClassVar[Direction]
+
+class HttpOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HTTP_OUTCOME_UNSPECIFIED: _ClassVar[HttpOutcome]
+    HTTP_OUTCOME_COMPLETE: _ClassVar[HttpOutcome]
+    HTTP_OUTCOME_ABORTED: _ClassVar[HttpOutcome]
+    HTTP_OUTCOME_MALFORMED: _ClassVar[HttpOutcome]
+    HTTP_OUTCOME_GAP: _ClassVar[HttpOutcome]
+    HTTP_OUTCOME_UPGRADED: _ClassVar[HttpOutcome]
+    HTTP_OUTCOME_UNFINISHED: _ClassVar[HttpOutcome]
+CODEC_UNSPECIFIED: Codec
+CODEC_ZSTD: Codec
+SESSION_ORIGIN_UNSPECIFIED: SessionOrigin
+SESSION_ORIGIN_RULE: SessionOrigin
+SESSION_ORIGIN_PROMOTION: SessionOrigin
+SESSION_ORIGIN_IMPORT: SessionOrigin
+DIRECTION_UNSPECIFIED: Direction
+DIRECTION_REQUEST: Direction
+DIRECTION_RESPONSE: Direction
+HTTP_OUTCOME_UNSPECIFIED: HttpOutcome
+HTTP_OUTCOME_COMPLETE: HttpOutcome
+HTTP_OUTCOME_ABORTED: HttpOutcome
+HTTP_OUTCOME_MALFORMED: HttpOutcome
+HTTP_OUTCOME_GAP: HttpOutcome
+HTTP_OUTCOME_UPGRADED: HttpOutcome
+HTTP_OUTCOME_UNFINISHED: HttpOutcome
+
+class Frame(_message.Message):
+    __slots__ = ("header", "codec", "body")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CODEC_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    header: FrameHeader
+    codec: Codec
+    body: bytes
+    def __init__(self, header: _Optional[_Union[FrameHeader, _Mapping]] = ..., codec: _Optional[_Union[Codec, str]] = ..., body: _Optional[bytes] = ...) -> None: ...
+
+class FrameHeader(_message.Message):
+    __slots__ = ("agent_id", "epoch_ns", "session", "seq", "event_count", "node", "cluster")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_NS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    EVENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    epoch_ns: int
+    session: int
+    seq: int
+    event_count: int
+    node: str
+    cluster: str
+    def __init__(self, agent_id: _Optional[str] = ..., epoch_ns: _Optional[int] = ..., session: _Optional[int] = ..., seq: _Optional[int] = ..., event_count: _Optional[int] = ..., node: _Optional[str] = ..., cluster: _Optional[str] = ...) -> None: ...
+
+class EventBatch(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick")
+    BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    WALL_NS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    TID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_STARTED_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ENDED_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_FORKED_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_EXECUTED_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_EXITED_FIELD_NUMBER: _ClassVar[int]
+    HTTP_REQUEST_STARTED_FIELD_NUMBER: _ClassVar[int]
+    HTTP_RESPONSE_STARTED_FIELD_NUMBER: _ClassVar[int]
+    HTTP_BODY_FIELD_NUMBER: _ClassVar[int]
+    HTTP_FINISHED_FIELD_NUMBER: _ClassVar[int]
+    FILE_OPENED_FIELD_NUMBER: _ClassVar[int]
+    FILE_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    NET_CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    NET_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    TICK_FIELD_NUMBER: _ClassVar[int]
+    boot_ns: int
+    wall_ns: int
+    session: int
+    pid: int
+    tid: int
+    session_started: SessionStarted
+    session_ended: SessionEnded
+    process_forked: ProcessForked
+    process_executed: ProcessExecuted
+    process_exited: ProcessExited
+    http_request_started: HttpRequestStarted
+    http_response_started: HttpResponseStarted
+    http_body: HttpBody
+    http_finished: HttpFinished
+    file_opened: FileOpened
+    file_closed: FileClosed
+    net_connected: NetConnected
+    net_closed: NetClosed
+    lost: Lost
+    tick: Tick
+    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ...) -> None: ...
+
+class SessionStarted(_message.Message):
+    __slots__ = ("root_pid", "root_start_boot_ns", "origin", "rule", "agent_name", "argv", "cwd", "exe", "uid", "container_id", "node", "cluster")
+    ROOT_PID_FIELD_NUMBER: _ClassVar[int]
+    ROOT_START_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    AGENT_NAME_FIELD_NUMBER: _ClassVar[int]
+    ARGV_FIELD_NUMBER: _ClassVar[int]
+    CWD_FIELD_NUMBER: _ClassVar[int]
+    EXE_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    root_pid: int
+    root_start_boot_ns: int
+    origin: SessionOrigin
+    rule: str
+    agent_name: str
+    argv: _containers.RepeatedScalarFieldContainer[str]
+    cwd: str
+    exe: str
+    uid: int
+    container_id: str
+    node: str
+    cluster: str
+    def __init__(self, root_pid: _Optional[int] = ..., root_start_boot_ns: _Optional[int] = ..., origin: _Optional[_Union[SessionOrigin, str]] = ..., rule: _Optional[str] = ..., agent_name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., cwd: _Optional[str] = ..., exe: _Optional[str] = ..., uid: _Optional[int] = ..., container_id: _Optional[str] = ..., node: _Optional[str] = ..., cluster: _Optional[str] = ...) -> None: ...
+
+class SessionEnded(_message.Message):
+    __slots__ = ("exit_code", "exit_signal", "watcher_stopped")
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    EXIT_SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    WATCHER_STOPPED_FIELD_NUMBER: _ClassVar[int]
+    exit_code: int
+    exit_signal: int
+    watcher_stopped: bool
+    def __init__(self, exit_code: _Optional[int] = ..., exit_signal: _Optional[int] = ..., watcher_stopped: _Optional[bool] = ...) -> None: ...
+
+class ProcessForked(_message.Message):
+    __slots__ = ("parent_pid", "start_boot_ns")
+    PARENT_PID_FIELD_NUMBER: _ClassVar[int]
+    START_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    parent_pid: int
+    start_boot_ns: int
+    def __init__(self, parent_pid: _Optional[int] = ..., start_boot_ns: _Optional[int] = ...) -> None: ...
+
+class ProcessExecuted(_message.Message):
+    __slots__ = ("parent_pid", "start_boot_ns", "argv", "argv_truncated", "exe", "cwd", "uid", "comm", "container_id", "already_running")
+    PARENT_PID_FIELD_NUMBER: _ClassVar[int]
+    START_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    ARGV_FIELD_NUMBER: _ClassVar[int]
+    ARGV_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    EXE_FIELD_NUMBER: _ClassVar[int]
+    CWD_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    COMM_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
+    ALREADY_RUNNING_FIELD_NUMBER: _ClassVar[int]
+    parent_pid: int
+    start_boot_ns: int
+    argv: _containers.RepeatedScalarFieldContainer[str]
+    argv_truncated: bool
+    exe: str
+    cwd: str
+    uid: int
+    comm: str
+    container_id: str
+    already_running: bool
+    def __init__(self, parent_pid: _Optional[int] = ..., start_boot_ns: _Optional[int] = ..., argv: _Optional[_Iterable[str]] = ..., argv_truncated: _Optional[bool] = ..., exe: _Optional[str] = ..., cwd: _Optional[str] = ..., uid: _Optional[int] = ..., comm: _Optional[str] = ..., container_id: _Optional[str] = ..., already_running: _Optional[bool] = ...) -> None: ...
+
+class ProcessExited(_message.Message):
+    __slots__ = ("exit_code", "exit_signal", "duration_ns")
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    EXIT_SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    DURATION_NS_FIELD_NUMBER: _ClassVar[int]
+    exit_code: int
+    exit_signal: int
+    duration_ns: int
+    def __init__(self, exit_code: _Optional[int] = ..., exit_signal: _Optional[int] = ..., duration_ns: _Optional[int] = ...) -> None: ...
+
+class Header(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class HttpRequestStarted(_message.Message):
+    __slots__ = ("connection", "exchange", "method", "target", "scheme", "authority", "headers", "version", "peer_address", "peer_port")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    SCHEME_FIELD_NUMBER: _ClassVar[int]
+    AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PEER_PORT_FIELD_NUMBER: _ClassVar[int]
+    connection: int
+    exchange: int
+    method: str
+    target: str
+    scheme: str
+    authority: str
+    headers: _containers.RepeatedCompositeFieldContainer[Header]
+    version: str
+    peer_address: str
+    peer_port: int
+    def __init__(self, connection: _Optional[int] = ..., exchange: _Optional[int] = ..., method: _Optional[str] = ..., target: _Optional[str] = ..., scheme: _Optional[str] = ..., authority: _Optional[str] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., version: _Optional[str] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ...) -> None: ...
+
+class HttpResponseStarted(_message.Message):
+    __slots__ = ("connection", "exchange", "status", "headers")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    connection: int
+    exchange: int
+    status: int
+    headers: _containers.RepeatedCompositeFieldContainer[Header]
+    def __init__(self, connection: _Optional[int] = ..., exchange: _Optional[int] = ..., status: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ...) -> None: ...
+
+class HttpBody(_message.Message):
+    __slots__ = ("connection", "exchange", "direction", "data", "piece_offsets", "piece_boot_ns")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    PIECE_OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    PIECE_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    connection: int
+    exchange: int
+    direction: Direction
+    data: bytes
+    piece_offsets: _containers.RepeatedScalarFieldContainer[int]
+    piece_boot_ns: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, connection: _Optional[int] = ..., exchange: _Optional[int] = ..., direction: _Optional[_Union[Direction, str]] = ..., data: _Optional[bytes] = ..., piece_offsets: _Optional[_Iterable[int]] = ..., piece_boot_ns: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class HttpFinished(_message.Message):
+    __slots__ = ("connection", "exchange", "outcome", "error", "request_bytes", "response_bytes", "lost_bytes", "request_truncated", "response_truncated", "request_end_boot_ns")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_END_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    connection: int
+    exchange: int
+    outcome: HttpOutcome
+    error: str
+    request_bytes: int
+    response_bytes: int
+    lost_bytes: int
+    request_truncated: bool
+    response_truncated: bool
+    request_end_boot_ns: int
+    def __init__(self, connection: _Optional[int] = ..., exchange: _Optional[int] = ..., outcome: _Optional[_Union[HttpOutcome, str]] = ..., error: _Optional[str] = ..., request_bytes: _Optional[int] = ..., response_bytes: _Optional[int] = ..., lost_bytes: _Optional[int] = ..., request_truncated: _Optional[bool] = ..., response_truncated: _Optional[bool] = ..., request_end_boot_ns: _Optional[int] = ...) -> None: ...
+
+class FileOpened(_message.Message):
+    __slots__ = ("path", "flags", "result")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    flags: int
+    result: int
+    def __init__(self, path: _Optional[str] = ..., flags: _Optional[int] = ..., result: _Optional[int] = ...) -> None: ...
+
+class FileClosed(_message.Message):
+    __slots__ = ("path", "fd", "read_bytes", "written_bytes", "reads", "writes", "opened_boot_ns")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FD_FIELD_NUMBER: _ClassVar[int]
+    READ_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    READS_FIELD_NUMBER: _ClassVar[int]
+    WRITES_FIELD_NUMBER: _ClassVar[int]
+    OPENED_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    fd: int
+    read_bytes: int
+    written_bytes: int
+    reads: int
+    writes: int
+    opened_boot_ns: int
+    def __init__(self, path: _Optional[str] = ..., fd: _Optional[int] = ..., read_bytes: _Optional[int] = ..., written_bytes: _Optional[int] = ..., reads: _Optional[int] = ..., writes: _Optional[int] = ..., opened_boot_ns: _Optional[int] = ...) -> None: ...
+
+class NetConnected(_message.Message):
+    __slots__ = ("socket", "peer_address", "peer_port", "local_address", "local_port", "error", "duration_ns")
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PEER_PORT_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_PORT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    DURATION_NS_FIELD_NUMBER: _ClassVar[int]
+    socket: int
+    peer_address: str
+    peer_port: int
+    local_address: str
+    local_port: int
+    error: int
+    duration_ns: int
+    def __init__(self, socket: _Optional[int] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ..., local_address: _Optional[str] = ..., local_port: _Optional[int] = ..., error: _Optional[int] = ..., duration_ns: _Optional[int] = ...) -> None: ...
+
+class NetClosed(_message.Message):
+    __slots__ = ("socket", "peer_address", "peer_port", "sent_bytes", "received_bytes", "duration_ns")
+    SOCKET_FIELD_NUMBER: _ClassVar[int]
+    PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PEER_PORT_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DURATION_NS_FIELD_NUMBER: _ClassVar[int]
+    socket: int
+    peer_address: str
+    peer_port: int
+    sent_bytes: int
+    received_bytes: int
+    duration_ns: int
+    def __init__(self, socket: _Optional[int] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., duration_ns: _Optional[int] = ...) -> None: ...
+
+class Lost(_message.Message):
+    __slots__ = ("stage", "reason", "count", "unit", "first_boot_ns")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    stage: str
+    reason: str
+    count: int
+    unit: str
+    first_boot_ns: int
+    def __init__(self, stage: _Optional[str] = ..., reason: _Optional[str] = ..., count: _Optional[int] = ..., unit: _Optional[str] = ..., first_boot_ns: _Optional[int] = ...) -> None: ...
+
+class Tick(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
