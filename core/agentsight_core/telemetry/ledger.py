@@ -1,7 +1,10 @@
 """The loss ledger: every stage counts what came in, what went out and what it dropped and why.
 
-For every stage, at any moment: received = emitted + dropped + held. A stage for which this does not
-hold has lost something silently, which is a bug of the highest rank.
+For every stage, at any moment: received = emitted + held + filtered + dropped. A stage for which this
+does not hold has lost something silently, which is a bug of the highest rank.
+
+Filtered is what the user asked not to have (traffic of unwatched programs, capture mode "none");
+dropped is what the user wanted and does not get. Only the second is loss.
 """
 
 from __future__ import annotations
@@ -20,16 +23,24 @@ class Stage:
     emitted: int = 0
     # Taken and not yet given on: buffers, spools.
     held: int = 0
+    # Ended here on purpose, by reason.
+    filtered: dict[str, int] = field(default_factory=dict)
+    # Lost, by reason.
     dropped: dict[str, int] = field(default_factory=dict)
 
     def drop(self, reason: str, count: int = 1) -> None:
-        """Count `count` items that end here, and why."""
+        """Count `count` items that are lost here, and why."""
         self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+    def filter(self, reason: str, count: int = 1) -> None:
+        """Count `count` items that end here on purpose, and why."""
+        self.filtered[reason] = self.filtered.get(reason, 0) + count
 
     @property
     def unexplained(self) -> int:
         """Items that came in and are in none of the other counts; anything but 0 is a bug."""
-        return self.received - self.emitted - self.held - sum(self.dropped.values())
+        kept = self.emitted + self.held
+        return self.received - kept - sum(self.filtered.values()) - sum(self.dropped.values())
 
 
 class Ledger:
@@ -59,6 +70,7 @@ class Ledger:
                 "received": stage.received,
                 "emitted": stage.emitted,
                 "held": stage.held,
+                "filtered": dict(sorted(stage.filtered.items())),
                 "dropped": dict(sorted(stage.dropped.items())),
                 "unexplained": stage.unexplained,
             }

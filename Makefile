@@ -1,0 +1,87 @@
+# One word for each thing a developer does. CI runs the same words.
+
+VENV   := .venv/bin
+# Probes need root; everything else does not.
+SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PYTEST := $(SUDO) $(VENV)/python -m pytest -p no:cacheprovider
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | \
+	    awk -F'\t' '{printf "  %-18s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## everything that running needs: system packages, virtual environment, BPF objects
+	@scripts/setup.sh run
+
+.PHONY: setup-dev
+setup-dev: ## the same, and what tests and checks need
+	@scripts/setup.sh dev
+
+.PHONY: demo
+demo: setup ## run the whole system on an example agent; JSON=1 for one JSON object at the end
+	@$(SUDO) $(VENV)/agentsight demo $(if $(JSON),--json)
+
+.PHONY: up
+up: setup ## the whole system on this machine, until Ctrl-C
+	@$(SUDO) $(VENV)/agentsight up
+
+.PHONY: test
+test: setup-dev ## all tests, with real probes and servers
+	@$(PYTEST) tests
+
+.PHONY: test-unit
+test-unit: setup-dev ## tests without root and servers
+	@$(VENV)/python -m pytest -p no:cacheprovider tests/unit tests/property tests/golden tests/contract
+
+.PHONY: test-integration
+test-integration: setup-dev ## tests with real servers on loopback
+	@$(PYTEST) tests/integration
+
+.PHONY: test-bpf
+test-bpf: setup-dev ## tests with the real kernel
+	@$(PYTEST) tests/bpf
+
+.PHONY: check
+check: setup-dev ## ruff, mypy strict, import directions, clang-format, stale generated files
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+	@$(VENV)/mypy
+	@$(VENV)/lint-imports
+	@$(VENV)/clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+	@scripts/gen_proto.sh --check
+	@$(VENV)/python scripts/gen_config_reference.py --check
+
+.PHONY: fmt
+fmt: setup-dev ## format everything
+	@$(VENV)/ruff check --fix-only .
+	@$(VENV)/ruff format .
+	@$(VENV)/clang-format -i $$(git ls-files '*.c' '*.h')
+
+.PHONY: proto
+proto: setup-dev ## generate core/agentsight_core/pb from proto/
+	@scripts/gen_proto.sh
+
+.PHONY: bpf
+bpf: ## compile the BPF objects and the drain
+	@scripts/build_bpf.sh
+
+.PHONY: golden
+golden: setup-dev ## rewrite the expected results of golden tests; read the diff
+	@GOLDEN_REWRITE=1 $(VENV)/python -m pytest -p no:cacheprovider tests/golden
+
+.PHONY: bench
+bench: setup-dev ## all measurements; bench/README.md says what they mean
+	@$(SUDO) $(VENV)/python -m bench
+
+.PHONY: build
+build: setup-dev ## a wheel with the BPF objects in it
+	@scripts/build_bpf.sh
+	@$(VENV)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+.PHONY: clean
+clean: ## remove everything that was built
+	@rm -rf .venv .setup dist build
+	@rm -f agent/agentsight_agent/_bpf/*.o agent/agentsight_agent/bpf/*.so
