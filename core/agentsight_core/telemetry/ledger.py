@@ -1,7 +1,7 @@
 """The loss ledger: every stage counts what came in, what went out and what it dropped and why.
 
-For every stage, at any moment: received = emitted + held + filtered + dropped. A stage for which this
-does not hold has lost something silently, which is a bug of the highest rank.
+For every stage, at any moment: received = emitted + held + filtered + dropped. A stage for which
+this does not hold has lost something silently, which is a bug of the highest rank.
 
 Filtered is what the user asked not to have (traffic of unwatched programs, capture mode "none");
 dropped is what the user wanted and does not get. Only the second is loss.
