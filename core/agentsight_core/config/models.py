@@ -1,0 +1,40 @@
+"""The whole configuration."""
+
+from __future__ import annotations
+
+from agentsight_core.config.cluster import (
+    AggregatorConfig,
+    BusConfig,
+    ExportersConfig,
+    LoggingConfig,
+)
+from agentsight_core.config.node import CaptureConfig, NodeConfig, SessionsConfig, SpoolConfig
+from agentsight_core.config.section import Section
+
+
+class AgentSightConfig(Section):
+    """Everything a user may set; each process reads the sections it needs."""
+
+    node: NodeConfig = NodeConfig()
+    """Who this node is."""
+
+    capture: CaptureConfig = CaptureConfig()
+    """What the probes see and what of it leaves the node."""
+
+    sessions: SessionsConfig = SessionsConfig()
+    """Which processes are agents."""
+
+    spool: SpoolConfig = SpoolConfig()
+    """The disk buffer between the agent and the bus."""
+
+    bus: BusConfig = BusConfig()
+    """The NATS JetStream servers that hold both logs."""
+
+    aggregator: AggregatorConfig = AggregatorConfig()
+    """How events become findings."""
+
+    exporters: ExportersConfig = ExportersConfig()
+    """Where findings go."""
+
+    logging: LoggingConfig = LoggingConfig()
+    """Our own log."""
