@@ -5,6 +5,8 @@ Names are OTel names; exporters turn them into the form of their protocol.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import msgspec
 
 Labels = tuple[tuple[str, str], ...]
@@ -37,3 +39,6 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Sample = Counter | Histogram
+
+# Gives the samples of every partition that this process owns right now: (partition, sample).
+SampleSource = Callable[[], Iterable[tuple[int, Sample]]]

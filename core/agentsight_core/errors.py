@@ -21,11 +21,18 @@ class ConfigError(AgentSightError):
     """A user's input is wrong; the message says what, where, and what is allowed."""
 
 
-class Retryable(AgentSightError):
-    """The operation may succeed later without a change."""
+class Retryable(AgentSightError):  # noqa: N818 - says what to do, not that it is an error
+    """The operation may succeed later without a change.
+
+    `retry_after_s` is how long the other side asked to wait, None when it did not say.
+    """
+
+    def __init__(self, *args: object, retry_after_s: float | None = None) -> None:
+        super().__init__(*args)
+        self.retry_after_s = retry_after_s
 
 
-class Permanent(AgentSightError):
+class Permanent(AgentSightError):  # noqa: N818 - says what to do, not that it is an error
     """The operation cannot succeed for this item, however often it is tried."""
 
 

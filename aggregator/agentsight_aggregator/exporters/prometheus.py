@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from agentsight_aggregator.samples import Counter, Histogram, Labels, Sample
-
-# The samples of every owned partition: (partition, sample).
-SampleSource = Callable[[], Iterable[tuple[int, Sample]]]
+from agentsight_aggregator.samples import Counter, Histogram, Labels, Sample, SampleSource
 
 # UCUM → Prometheus word. Others are used as they are; units in braces are annotations, and dropped.
 _UNITS = {
