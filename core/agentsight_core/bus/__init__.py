@@ -1,0 +1,4 @@
+"""The bus: JetStream streams between agents, aggregators and exporters, and the server itself.
+
+Must not know what events or findings mean.
+"""

@@ -1,0 +1,278 @@
+"""One connection to the bus, and the only place that knows the client library's errors.
+
+Every operation raises Retryable or Permanent, never an error of the library. Must not retry: how
+long to wait and when to give up is the caller's knowledge.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import ssl
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import nats
+import nats.errors
+from nats.js.api import ConsumerConfig, StreamConfig
+from nats.js.errors import APIError, NotFoundError
+
+from agentsight_core.bus import subjects
+from agentsight_core.errors import Permanent, Retryable
+
+_log = logging.getLogger(__name__)
+
+# Numbers of JetStream errors (server/errors.json of nats-server).
+_WRONG_LAST_SEQUENCE = (10071, 10164)
+_MESSAGE_TOO_LARGE = 10054
+DUPLICATE_IN_PROCESS = 10158
+
+
+class SequenceConflict(Permanent):
+    """Somebody else has written since: the stream's last sequence is not the expected one."""
+
+
+class TooLarge(Permanent):
+    """The server takes no message of this size."""
+
+
+class NotFound(Permanent):
+    """The stream, consumer or message does not exist."""
+
+
+class StuckServer(Retryable):
+    """The server cannot answer for the stream; another one perhaps can (error 10158)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """How to reach the bus."""
+
+    servers: tuple[str, ...]
+    # Shown by the server's monitoring.
+    name: str
+    token: str = field(default="", repr=False)
+    tls: ssl.SSLContext | None = None
+    request_seconds: float = 5.0
+    connect_seconds: float = 20.0
+    reconnect_wait_seconds: float = 0.2
+    ping_seconds: float = 5.0
+    # What may wait to be sent; a batch of findings has to fit.
+    pending_bytes: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message as a stream holds it."""
+
+    subject: str
+    sequence: int
+    data: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to be stored."""
+
+    subject: str
+    data: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextlib.asynccontextmanager
+async def connect(settings: ConnectionSettings) -> AsyncIterator[Bus]:
+    """Connect, and close at the end; raises Retryable when no server can be reached in time."""
+    # The library prints a traceback for each failed attempt; `_Reports` says it in one line.
+    logging.getLogger("nats").setLevel(logging.CRITICAL)
+    reports = _Reports(settings.name)
+    attempts = max(1, int(settings.connect_seconds / settings.reconnect_wait_seconds))
+    with translated(f"connecting to {', '.join(settings.servers)}"):
+        client = await nats.connect(
+            servers=list(settings.servers),
+            name=settings.name,
+            token=settings.token or None,
+            tls=settings.tls,
+            connect_timeout=2,
+            max_reconnect_attempts=attempts,
+            reconnect_time_wait=settings.reconnect_wait_seconds,
+            ping_interval=settings.ping_seconds,
+            max_outstanding_pings=2,
+            pending_size=settings.pending_bytes,
+            error_cb=reports.error,
+            disconnected_cb=reports.disconnected,
+            reconnected_cb=reports.reconnected,
+        )
+    # Once connected: for ever.
+    client.options["max_reconnect_attempts"] = -1
+    try:
+        yield Bus(client, settings.request_seconds)
+    finally:
+        # What the server does not answer any more is no error of ours at the end.
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await client.close()
+
+
+class Bus:
+    """JetStream operations with translated errors."""
+
+    def __init__(self, client: nats.NATS, request_seconds: float) -> None:
+        self.client = client
+        self.request_seconds = request_seconds
+        self.js = client.jetstream(timeout=request_seconds)
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The largest message, headers included, that the server takes."""
+        return int(self.client.max_payload)
+
+    @property
+    def has_other_servers(self) -> bool:
+        """Whether there is a server to change to."""
+        return len(self.client.servers) > 1
+
+    async def publish(self, message: Outgoing, timeout: float | None = None) -> int:  # noqa: ASYNC109  # handed on to the library, which keeps the answer's future
+        """Store `message` and return its sequence."""
+        with translated(f"publishing to {message.subject}"):
+            ack = await self.js.publish(
+                message.subject,
+                message.data,
+                timeout=timeout or self.request_seconds,
+                headers=dict(message.headers) or None,
+            )
+        return int(ack.seq)
+
+    async def append(
+        self, messages: Sequence[Outgoing], subject_filter: str, expected_last: int
+    ) -> int:
+        """Store all `messages` or none, and return the sequence of the last one.
+
+        Raises SequenceConflict, storing nothing, unless `expected_last` is the last sequence among
+        the subjects of `subject_filter` (0: none). The server's limit is 1,000 messages.
+        Source: NATS ADR-50, https://github.com/nats-io/nats-architecture-and-design
+        """
+        fence = {
+            subjects.EXPECTED_LAST: str(expected_last),
+            subjects.EXPECTED_LAST_SUBJECT: subject_filter,
+        }
+        if len(messages) == 1:
+            only = messages[0]
+            return await self.publish(Outgoing(only.subject, only.data, {**only.headers, **fence}))
+        batch = uuid.uuid4().hex
+        with translated(f"appending {len(messages)} messages to {subject_filter}"):
+            for number, message in enumerate(messages[:-1], start=1):
+                headers = {
+                    **message.headers,
+                    **(fence if number == 1 else {}),
+                    subjects.BATCH_ID: batch,
+                    subjects.BATCH_SEQUENCE: str(number),
+                }
+                await self.client.publish(message.subject, message.data, headers=headers)
+        last = messages[-1]
+        commit = {
+            **last.headers,
+            subjects.BATCH_ID: batch,
+            subjects.BATCH_SEQUENCE: str(len(messages)),
+            subjects.BATCH_COMMIT: "1",
+        }
+        return await self.publish(Outgoing(last.subject, last.data, commit))
+
+    async def last(self, stream: str, subject_filter: str) -> StoredMessage | None:
+        """Return the last message on the subjects of `subject_filter`, as the leader knows it."""
+        try:
+            with translated(f"reading the last message of {subject_filter}"):
+                found = await self.js.get_msg(stream, subject=subject_filter)
+        except NotFound:
+            return None
+        return _stored(found)
+
+    async def get(self, stream: str, sequence: int) -> StoredMessage:
+        """Return the message with `sequence`; raises NotFound."""
+        with translated(f"reading message {sequence} of {stream}"):
+            return _stored(await self.js.get_msg(stream, seq=sequence))
+
+    async def next(self, stream: str, sequence: int, subject_filter: str) -> StoredMessage | None:
+        """Return the first message from `sequence` on that matches `subject_filter`."""
+        request = {"seq": sequence, "next_by_subj": subject_filter}
+        try:
+            with translated(f"reading {stream} from {sequence} on"):
+                found = await self.js.get_msg(
+                    stream, seq=request["seq"], subject=subject_filter, next=True
+                )
+        except NotFound:
+            return None
+        return _stored(found)
+
+    async def stream_state(self, stream: str) -> StreamConfig:
+        """Return the stream's info (`config`, `state`); raises NotFound."""
+        with translated(f"looking up stream {stream}"):
+            return await self.js.stream_info(stream)
+
+    async def reset_consumer(self, stream: str, consumer: str, sequence: int) -> None:
+        """Let `consumer` deliver from `sequence` on, in order, with delivery numbers from 1."""
+        with translated(f"resetting consumer {consumer}"):
+            await self.js.reset_consumer(stream, consumer, seq=sequence)
+
+    async def consumer_info(self, stream: str, consumer: str) -> ConsumerConfig:
+        """Return the consumer's info (`num_pending`, `delivered`, `ack_floor`)."""
+        with translated(f"looking up consumer {consumer}"):
+            return await self.js.consumer_info(stream, consumer)
+
+    async def change_server(self) -> None:
+        """Drop the connection and take the next server of the list."""
+        with translated("changing the server"):
+            await self.client.force_reconnect()
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Raise what the client library raises as an error of ours, chained."""
+    try:
+        yield
+    except nats.errors.MaxPayloadError as error:
+        raise TooLarge(f"{doing}: the message is too large for the server") from error
+    except NotFoundError as error:
+        raise NotFound(f"{doing}: {error}") from error
+    except APIError as error:
+        raise _of_api(doing, error) from error
+    except (nats.errors.Error, OSError, TimeoutError, json.JSONDecodeError) as error:
+        raise Retryable(f"{doing}: {type(error).__name__} {error}") from error
+
+
+def _of_api(doing: str, error: APIError) -> Exception:
+    text = f"{doing}: {error.description} (error {error.err_code})"
+    if error.err_code in _WRONG_LAST_SEQUENCE:
+        return SequenceConflict(text)
+    if error.err_code == _MESSAGE_TOO_LARGE:
+        return TooLarge(text)
+    if error.err_code == DUPLICATE_IN_PROCESS:
+        return StuckServer(text)
+    # Full, no leader, too many requests…: everything passes but what is known not to.
+    return Retryable(text)
+
+
+def _stored(found: nats.js.api.RawStreamMsg) -> StoredMessage:
+    return StoredMessage(found.subject, found.seq, found.data or b"", found.headers or {})
+
+
+class _Reports:
+    """Says in the log when the connection goes and comes, once each."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._last = ""
+
+    async def error(self, error: Exception) -> None:
+        text = f"{type(error).__name__} {error}"
+        if text != self._last:
+            self._last = text
+            _log.warning("bus connection %s: %s", self._name, text)
+
+    async def disconnected(self) -> None:
+        _log.info("bus connection %s: disconnected", self._name)
+
+    async def reconnected(self) -> None:
+        self._last = ""
+        _log.info("bus connection %s: connected again", self._name)

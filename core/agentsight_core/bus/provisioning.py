@@ -1,0 +1,200 @@
+"""Streams, buckets and consumers of the bus: made when missing, changed where the settings changed.
+
+Safe to run any number of times, at once by several. Must not delete anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StoreCompression,
+    StreamConfig,
+    SubjectTransform,
+)
+
+from agentsight_core.bus import subjects
+from agentsight_core.bus.connection import Bus, NotFound, translated
+from agentsight_core.errors import ConfigError, Retryable
+
+_ACK_WAIT_SECONDS = 30.0
+# Frames of a partition that are delivered and not yet covered by a checkpoint.
+MAX_ACK_PENDING = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """Bounds of one stream."""
+
+    max_bytes: int
+    max_age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BusSettings:
+    """What the bus is made of; `partitions` is fixed for the life of EVENTS."""
+
+    partitions: int = 32
+    replicas: int = 1
+    events: StreamSettings = StreamSettings(8 << 30, 3 * 86_400)
+    findings: StreamSettings = StreamSettings(6 << 30, 7 * 86_400)
+    dlq: StreamSettings = StreamSettings(1 << 30, 30 * 86_400)
+    checkpoint_max_bytes: int = 2 << 30
+    sessions_max_bytes: int = 256 << 20
+    # The server forgets message ids after it; the worker does not.
+    duplicate_window_seconds: float = 120.0
+
+
+async def provision(bus: Bus, settings: BusSettings) -> None:
+    """Bring the bus to `settings`; raises ConfigError for what cannot be changed any more."""
+    for config in _streams(settings):
+        await _ensure_stream(bus, config)
+    for partition in range(settings.partitions):
+        await _ensure_consumer(bus, subjects.EVENTS, _partition_consumer(partition))
+
+
+async def provision_exporter(bus: Bus, name: str) -> None:
+    """Make the durable consumer of the exporter `name`, which starts at the first finding kept."""
+    await _ensure_consumer(
+        bus,
+        subjects.FINDINGS,
+        _durable(subjects.exporter_consumer(name), ["findings.>"]),
+    )
+
+
+def _streams(settings: BusSettings) -> list[StreamConfig]:
+    events = _stream(subjects.EVENTS, ["ev.*.*.*", "tick.*"], settings, settings.events)
+    events.duplicate_window = settings.duplicate_window_seconds
+    # Discarding old would lose silently; refusing new makes the agents' spools grow.
+    events.subject_transform = SubjectTransform(
+        src="ev.*.*.*",
+        dest=(
+            f"events.{{{{partition({settings.partitions},3)}}}}"
+            ".{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}"
+        ),
+    )
+    findings = _stream(subjects.FINDINGS, ["findings.>"], settings, settings.findings)
+    findings.allow_atomic = True
+    # A sink that is away for longer than the retention must not stop the workers.
+    findings.discard = DiscardPolicy.OLD
+    dlq = _stream(subjects.DLQ, ["dlq.>"], settings, settings.dlq)
+    dlq.discard = DiscardPolicy.OLD
+    return [
+        events,
+        findings,
+        dlq,
+        _bucket(subjects.CHECKPOINTS, settings, settings.checkpoint_max_bytes),
+        _bucket(subjects.SESSIONS, settings, settings.sessions_max_bytes),
+    ]
+
+
+def _stream(
+    name: str, names: list[str], settings: BusSettings, bounds: StreamSettings
+) -> StreamConfig:
+    return StreamConfig(
+        name=name,
+        subjects=names,
+        retention=RetentionPolicy.LIMITS,
+        discard=DiscardPolicy.NEW,
+        storage=StorageType.FILE,
+        max_bytes=bounds.max_bytes,
+        max_age=bounds.max_age_seconds,
+        num_replicas=settings.replicas,
+        allow_direct=True,
+        duplicate_window=2.0,
+    )
+
+
+def _bucket(name: str, settings: BusSettings, max_bytes: int) -> StreamConfig:
+    """Return a key-value bucket (NATS ADR-8) that can also be written in atomic batches."""
+    return StreamConfig(
+        name=f"KV_{name}",
+        subjects=[f"$KV.{name}.>"],
+        discard=DiscardPolicy.NEW,
+        storage=StorageType.FILE,
+        compression=StoreCompression.NONE,
+        max_msgs_per_subject=1,
+        max_bytes=max_bytes,
+        num_replicas=settings.replicas,
+        allow_direct=True,
+        allow_atomic=True,
+        allow_rollup_hdrs=True,
+        deny_delete=True,
+        duplicate_window=2.0,
+    )
+
+
+def _partition_consumer(partition: int) -> ConsumerConfig:
+    return _durable(subjects.partition_consumer(partition), subjects.partition_filters(partition))
+
+
+def _durable(name: str, filters: list[str]) -> ConsumerConfig:
+    return ConsumerConfig(
+        durable_name=name,
+        name=name,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=_ACK_WAIT_SECONDS,
+        # Poison is our business: the server never gives up on a message.
+        max_deliver=-1,
+        max_ack_pending=MAX_ACK_PENDING,
+        filter_subjects=filters,
+    )
+
+
+async def _ensure_stream(bus: Bus, wanted: StreamConfig) -> None:
+    try:
+        found = (await bus.stream_state(wanted.name)).config
+    except NotFound:
+        await _apply(f"creating stream {wanted.name}", bus.js.add_stream, wanted)
+        return
+    _check_partitions(found, wanted)
+    await _apply(f"updating stream {wanted.name}", bus.js.update_stream, wanted)
+
+
+def _check_partitions(found: StreamConfig, wanted: StreamConfig) -> None:
+    if wanted.subject_transform and found.subject_transform != wanted.subject_transform:
+        raise ConfigError(
+            f"bus.partitions does not fit the stream {wanted.name}, which was made with "
+            f"{found.subject_transform.dest if found.subject_transform else 'no partitions'}; the "
+            "number of partitions is fixed for the life of the stream: restore it, or remove the "
+            "bus's data"
+        )
+
+
+async def _ensure_consumer(bus: Bus, stream: str, wanted: ConsumerConfig) -> None:
+    try:
+        found = (await bus.consumer_info(stream, wanted.durable_name)).config
+    except NotFound:
+        pass
+    else:
+        have = found.filter_subjects or [found.filter_subject]
+        if sorted(have) != sorted(wanted.filter_subjects):
+            raise ConfigError(
+                f"consumer {wanted.durable_name} of {stream} reads {have}, not "
+                f"{wanted.filter_subjects}: it was made by another version; a changed filter would "
+                "skip messages"
+            )
+    with translated(f"creating consumer {wanted.durable_name} of {stream}"):
+        await bus.js.add_consumer(stream, wanted)
+
+
+async def _apply(
+    doing: str, call: Callable[[StreamConfig], Awaitable[object]], config: StreamConfig
+) -> None:
+    try:
+        with translated(doing):
+            await call(config)
+    except Retryable as error:
+        cause = error.__cause__
+        # 400 and 500 are the server's answers to a configuration it does not accept.
+        if getattr(cause, "code", None) in (400, 500):
+            raise ConfigError(f"{error}; the bus settings do not fit this server") from error
+        raise

@@ -1,0 +1,86 @@
+"""Names on the bus: streams, buckets, subjects, consumers, message headers.
+
+Must not talk to the bus.
+"""
+
+from __future__ import annotations
+
+import re
+
+from agentsight_core import ids
+from agentsight_core.pb import events_pb2 as pb
+from agentsight_core.pb.findings_pb2 import Finding
+
+EVENTS = "EVENTS"
+FINDINGS = "FINDINGS"
+DLQ = "DLQ"
+CHECKPOINTS = "checkpoints"
+SESSIONS = "sessions"
+
+MESSAGE_ID = "Nats-Msg-Id"
+EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_LAST_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
+BATCH_ID = "Nats-Batch-Id"
+BATCH_SEQUENCE = "Nats-Batch-Sequence"
+BATCH_COMMIT = "Nats-Batch-Commit"
+
+# On a finding: which input it answers, "<sequence in EVENTS>.<ordinal among the findings of it>".
+INPUT = "Agentsight-Input"
+# On a finding: who wrote it, so that a writer knows its own after a lost answer.
+WRITER = "Agentsight-Writer"
+# On an event frame: sent again from the dead letters, its number was seen before.
+REPLAYED = "Agentsight-Replayed"
+
+_TOKEN = re.compile(r"[^A-Za-z0-9_=/:+-]")
+
+
+def token(text: str) -> str:
+    """Return `text` as one token of a subject: dots, blanks and wildcards become "_"."""
+    return _TOKEN.sub("_", text) or "_"
+
+
+def event_subject(header: pb.FrameHeader) -> str:
+    """Return where an agent publishes the frame; the server turns it into one of `events.<p>.>`."""
+    session = ids.session_text(header.session)
+    return f"ev.{token(header.cluster)}.{token(header.node)}.{session}"
+
+
+def message_id(header: pb.FrameHeader) -> str:
+    """Return the id by which the server knows a frame that is published again."""
+    return f"{header.agent_id}:{header.epoch_ns}:{ids.session_text(header.session)}:{header.seq}"
+
+
+def partition_filters(partition: int) -> list[str]:
+    """Return the subjects of EVENTS that make up `partition`."""
+    return [f"events.{partition}.>", tick_subject(partition)]
+
+
+def tick_subject(partition: int) -> str:
+    """Return where the owner of `partition` publishes the time."""
+    return f"tick.{partition}"
+
+
+def partition_consumer(partition: int) -> str:
+    """Return the name of the durable consumer of `partition`."""
+    return f"agg-p{partition:02d}"
+
+
+def finding_subject(partition: int, finding: Finding) -> str:
+    """Return the subject of `finding`: findings.<partition>.<session>.<kind>."""
+    kind = finding.WhichOneof("body") or "none"
+    return f"findings.{partition}.{ids.session_text(finding.session)}.{kind}"
+
+
+def findings_filter(partition: int) -> str:
+    """Return the subjects of all findings of `partition`."""
+    return f"findings.{partition}.>"
+
+
+def exporter_consumer(name: str) -> str:
+    """Return the name of the durable consumer of the exporter called `name`."""
+    return f"exp-{token(name)}"
+
+
+def dead_letter_subject(partition: int, stage: str, sequence: int) -> str:
+    """Return the subject of the letter about message `sequence`: one for ever, never two."""
+    return f"dlq.{partition}.{token(stage)}.{sequence}"

@@ -1,0 +1,148 @@
+"""Segment files: the append-only files a spool is made of, and what has been acknowledged of them.
+
+Beside each segment lies a file of acknowledgements, so that a restart does not bring back what is
+already on the bus. Functions here block: call them off the event loop.
+
+Must not decide what is kept or dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agentsight_core.recordings.records import FILE_MAGIC, Damage, Record, read_records
+
+_ACK = struct.Struct("<QI")
+_SUFFIX = ".seg"
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """One file with records of one rank, and what is not yet written of it."""
+
+    path: Path
+    rank: int
+    # What the file holds when all that was appended is written.
+    size_bytes: int = len(FILE_MAGIC)
+    # Takes no more records.
+    closed: bool = False
+    # Appended, not yet written.
+    records: list[bytes] = field(default_factory=list)
+    acks: list[int] = field(default_factory=list)
+    # Bytes that are in the file for certain: where it is cut after a failed write.
+    written_bytes: int = 0
+    # A thread is writing it.
+    busy: bool = False
+
+    @property
+    def ack_path(self) -> Path:
+        """Where the acknowledgements of this segment are written."""
+        return self.path.with_suffix(".ack")
+
+
+def segment_path(folder: Path, rank: int, first_index: int) -> Path:
+    """Return the file for a segment of `rank` whose first record is `first_index`."""
+    return folder / f"{rank:03d}-{first_index:016x}{_SUFFIX}"
+
+
+def write(segment: Segment, records: list[bytes], acks: list[int]) -> None:
+    """Append `records` and `acks`; the records are on the disk on return. Raises OSError.
+
+    Acknowledgements are not synced: after a power failure some frames go to the bus again, where
+    their numbers tell, and that is cheaper than a second sync each time.
+    """
+    if records:
+        _append(segment, records)
+    if acks:
+        with segment.ack_path.open("ab") as file:
+            file.write(b"".join(encode_ack(index) for index in acks))
+
+
+def _append(segment: Segment, records: list[bytes]) -> None:
+    new = segment.written_bytes == 0
+    descriptor = os.open(segment.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
+        # Cuts what a failed write may have left behind.
+        file.truncate(segment.written_bytes)
+        file.seek(segment.written_bytes)
+        data = b"".join([FILE_MAGIC, *records] if new else records)
+        written = 0
+        while written < len(data):
+            written += file.write(memoryview(data)[written:]) or 0
+        os.fdatasync(file.fileno())
+    segment.written_bytes += len(data)
+    if new:
+        sync_folder(segment.path.parent)
+
+
+def read(path: Path, damage: Damage) -> tuple[Segment, list[Record], int]:
+    """Return a segment found on the disk, its unacknowledged records, and its highest index.
+
+    The segment is closed. Damage is counted, not raised: a spool always starts.
+    """
+    acks = _read_acks(path.with_suffix(".ack"))
+    with path.open("rb") as file:
+        file.read(len(FILE_MAGIC))
+        records = list(read_records(file, damage, len(FILE_MAGIC)))
+    size = path.stat().st_size
+    rank = records[0].rank if records else 0
+    segment = Segment(path, rank, size, closed=True, written_bytes=size)
+    pending = [record for record in records if record.index not in acks]
+    return segment, pending, max((record.index for record in records), default=0)
+
+
+def read_frame(segment: Segment, offset: int) -> bytes | None:
+    """Return the frame of the record at `offset`, or None if it can no longer be read."""
+    try:
+        with segment.path.open("rb") as file:
+            file.seek(offset)
+            damage = Damage()
+            record = next(iter(read_records(file, damage, offset)), None)
+    except OSError:
+        return None
+    return record.frame if record and record.offset == offset else None
+
+
+def delete(segment: Segment) -> None:
+    """Remove the segment's files."""
+    segment.path.unlink(missing_ok=True)
+    segment.ack_path.unlink(missing_ok=True)
+
+
+def find(folder: Path) -> list[Path]:
+    """Return the segments in `folder`."""
+    return sorted(folder.glob(f"*{_SUFFIX}"))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names of new files in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def encode_ack(index: int) -> bytes:
+    """Return the bytes that say that record `index` is on the bus."""
+    return _ACK.pack(index, zlib.crc32(index.to_bytes(8, "little")))
+
+
+def _read_acks(path: Path) -> set[int]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return set()
+    whole = len(data) - len(data) % _ACK.size
+    if whole != len(data):
+        # A torn tail would put every later one out of step.
+        os.truncate(path, whole)
+    return {
+        index
+        for index, checksum in _ACK.iter_unpack(data[:whole])
+        if checksum == zlib.crc32(index.to_bytes(8, "little"))
+    }
