@@ -1,0 +1,71 @@
+"""Who this node is and how its clocks relate.
+
+Must not know processes or sessions.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentsight_core.ids import digest
+
+_MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
+_CLOCK_SAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The identity of this machine, of this run of its kernel, and of the agent on it."""
+
+    name: str
+    cluster: str
+    boot_id: str
+    agent_id: str
+
+
+def read_node(cluster: str, name: str = "", proc: str = "/proc") -> Node:
+    """Return this machine's identity; `name` replaces the host name.
+
+    The agent id is a hash of cluster and machine id (machine-id(5)); a machine without one, as
+    minimal containers are, is named by its host name. Raises OSError without /proc.
+    """
+    boot_id = Path(proc, "sys/kernel/random/boot_id").read_text().strip()
+    node = name or os.uname().nodename
+    agent_id = digest("agent", cluster, machine_id() or node, size=8).hex()
+    return Node(name=node, cluster=cluster, boot_id=boot_id, agent_id=agent_id)
+
+
+def machine_id(files: tuple[str, ...] = _MACHINE_ID_FILES) -> str:
+    """Return the machine id, which survives reboots; empty when the machine has none."""
+    for file in files:
+        try:
+            text = Path(file).read_text().strip()
+        except OSError:
+            continue
+        if text and text != "uninitialized":
+            return text
+    return ""
+
+
+def boot_ns() -> int:
+    """Return the time since boot in nanoseconds, suspended time included."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def wall_offset_ns() -> int:
+    """Return what to add to a boot time to get Unix time, in nanoseconds.
+
+    Of a few samples, the one whose two readings of the boot clock were closest together. The wall
+    clock can be set, so ask again from time to time.
+    """
+    best_gap, best = 1 << 62, 0
+    for _ in range(_CLOCK_SAMPLES):
+        before = boot_ns()
+        wall = time.time_ns()
+        gap = boot_ns() - before
+        if gap < best_gap:
+            best_gap, best = gap, wall - before - gap // 2
+    return best

@@ -1,0 +1,167 @@
+"""Keeps probes on the TLS code that the processes of this node use.
+
+Looks at what is installed, what is running, and what starts: at its executable at once, at its
+libraries soon after. The clock is the caller's. All methods belong in one worker thread rather than
+in an event loop: `start` scans /proc, and the first look at a 100 MB executable takes some 20 ms.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agentsight_agent.enrich import procfs
+from agentsight_agent.tls.discovery import Identity
+from agentsight_agent.tls.files import Attachment, TlsFiles, TlsKernel, Uncaptured
+from agentsight_agent.tls.libraries import standard_libraries
+from agentsight_agent.tls.maps import mapped_code, openable_path
+
+_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentSettings:
+    """When a new process is looked at (libraries are mapped after exec), and how much per call."""
+
+    looks_after_ns: tuple[int, ...] = (20 * _MS, 100 * _MS, 500 * _MS, 2_000 * _MS, 10_000 * _MS)
+    # All processes again, for libraries that are loaded late, and to let go of unused files.
+    rescan_ns: int = 60_000 * _MS
+    looks_per_call: int = 64
+    # Programs with TLS code inside that run agents.
+    runtimes: tuple[str, ...] = ("node", "bun", "deno", "claude", "codex")
+
+
+class Attachments:
+    """All probes on TLS code, and the list of TLS code without probes."""
+
+    def __init__(
+        self,
+        kernel: TlsKernel,
+        settings: AttachmentSettings | None = None,
+        *,
+        proc: str = procfs.PROC,
+    ) -> None:
+        self._files = TlsFiles(kernel)
+        self._settings = settings or AttachmentSettings()
+        self._proc = proc
+        # As /proc/PID/maps names a file, to its identity: spares a stat per line.
+        self._mapped: dict[tuple[str, int, str], Identity] = {}
+        self._own_mounts = procfs.mount_namespace("self", proc)
+        # Mount namespace, to the process through which its libraries were looked at.
+        self._guides: dict[str, int] = {}
+        # (when, process, how many looks it had)
+        self._looks: list[tuple[int, int, int]] = []
+        self._next_rescan_ns = 0
+
+    @property
+    def attached(self) -> tuple[Attachment, ...]:
+        """The hooked files."""
+        return self._files.attached
+
+    @property
+    def uncaptured(self) -> tuple[Uncaptured, ...]:
+        """TLS code that processes use and that is not hooked, with the reason."""
+        return self._files.uncaptured
+
+    def start(self, now_ns: int) -> None:
+        """Attach to the host's libraries, well-known runtimes, and what running processes use."""
+        self.prepare(standard_libraries())
+        runtimes = map(shutil.which, self._settings.runtimes)
+        self.prepare(os.path.realpath(path) for path in runtimes if path)
+        for pid in procfs.pids(self._proc):
+            self._look_at_mounts(pid)
+            self._look(pid)
+        self._next_rescan_ns = now_ns + self._settings.rescan_ns
+
+    def prepare(self, paths: Iterable[str]) -> None:
+        """Attach to the files at `paths` (see `resolve_command`) before anybody uses them."""
+        for path in paths:
+            name = path.rpartition("/")[2]
+            self._files.find(path, name, executable=".so" not in name)
+
+    def on_exec(self, pid: int, now_ns: int) -> None:
+        """Process `pid` runs another program now: look at it, and again when it is loaded."""
+        self._files.release(pid)
+        self._look_at_executable(pid)
+        self._look_at_mounts(pid)
+        self._look_later(pid, 0, now_ns)
+
+    def on_exit(self, pid: int) -> None:
+        """Process `pid` is gone."""
+        self._files.release(pid)
+
+    def due(self, now_ns: int) -> None:
+        """Take the looks whose time has come, a bounded number; call it every 10 ms or so."""
+        if now_ns >= self._next_rescan_ns:
+            self._rescan(now_ns)
+        for _ in range(self._settings.looks_per_call):
+            if not self._looks or self._looks[0][0] > now_ns:
+                return
+            _, pid, taken = heapq.heappop(self._looks)
+            if self._look(pid):
+                self._look_later(pid, taken + 1, now_ns)
+
+    def close(self) -> None:
+        """Detach everything."""
+        self._files.close()
+        self._mapped.clear()
+        self._looks.clear()
+
+    def _rescan(self, now_ns: int) -> None:
+        self._next_rescan_ns = now_ns + self._settings.rescan_ns
+        alive = procfs.pids(self._proc)
+        self._files.forget(set(alive))
+        self._mapped = {key: i for key, i in self._mapped.items() if i in self._files}
+        self._guides = {mounts: pid for mounts, pid in self._guides.items() if pid in alive}
+        last = len(self._settings.looks_after_ns)
+        for pid in alive:
+            heapq.heappush(self._looks, (now_ns, pid, last))
+
+    def _look_later(self, pid: int, taken: int, now_ns: int) -> None:
+        after = self._settings.looks_after_ns
+        if taken < len(after):
+            # The times count from the exec, `now_ns` is the time of the look before.
+            wait_ns = after[taken] - (after[taken - 1] if taken else 0)
+            heapq.heappush(self._looks, (now_ns + wait_ns, pid, taken))
+
+    def _look_at_executable(self, pid: int) -> None:
+        path = f"{self._proc}/{pid}/exe"
+        real = procfs.read_link(path)
+        if procfs.mount_namespace(pid, self._proc) == self._own_mounts:
+            path = real  # a path that outlives the process
+        if path:
+            self._use(pid, self._files.find(path, real.rpartition("/")[2], executable=True))
+
+    def _look_at_mounts(self, pid: int) -> None:
+        """Attach to the libraries of a container when its first program starts."""
+        mounts = procfs.mount_namespace(pid, self._proc)
+        if not mounts or mounts == self._own_mounts:
+            return
+        guide = self._guides.get(mounts)
+        if guide is None or procfs.mount_namespace(guide, self._proc) != mounts:
+            self._guides[mounts] = pid
+            self.prepare(standard_libraries(f"{self._proc}/{pid}/root"))
+
+    def _look(self, pid: int) -> bool:
+        """Look at what process `pid` has mapped; False when it is gone."""
+        mappings = mapped_code(pid, self._proc)
+        executable = procfs.read_link(f"{self._proc}/{pid}/exe")
+        foreign = procfs.mount_namespace(pid, self._proc) != self._own_mounts
+        for mapping in mappings:
+            identity = self._mapped.get(mapping.key)
+            if identity is None or identity not in self._files:
+                path = openable_path(pid, mapping, foreign=foreign, proc=self._proc)
+                name = mapping.path.rpartition("/")[2]
+                is_executable = mapping.path == executable
+                identity = self._files.find(path, name, executable=is_executable)
+                if identity is not None:
+                    self._mapped[mapping.key] = identity
+            self._use(pid, identity)
+        return bool(mappings)
+
+    def _use(self, pid: int, identity: Identity | None) -> None:
+        if identity is not None:
+            self._files.use(pid, identity)
