@@ -3,8 +3,8 @@
 
 It uses the official `anthropic` and `openai` packages and nothing else. Each JOB is a JSON file
 with `api` (anthropic.messages, openai.chat, openai.responses), `model`, `stream`, `system` and
-`task`; further keys are not read. The SDKs find the servers by their usual variables (ANTHROPIC_BASE_URL,
-OPENAI_BASE_URL, SSL_CERT_FILE and the API keys).
+`task`; further keys are not read. The SDKs find the servers by their usual variables
+(ANTHROPIC_BASE_URL, OPENAI_BASE_URL, SSL_CERT_FILE and the API keys).
 
     demo_agent.py --log agent.jsonl --folder /tmp/work JOB…
 """
