@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads a BPF ring buffer by mapping it (kernel/bpf/ringbuf.c): a page with the consumer's
+ * position, a page with the producer's, then the data, mapped twice in a row so that no record ever
+ * wraps.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/record.h"
+
+/* The numbers that a CPU gave out and how many of them have arrived. */
+struct cpu_sequence {
+	uint64_t next;
+	uint64_t received;
+};
+
+struct ring {
+	uint64_t *consumer;
+	uint64_t *producer;
+	uint8_t *data;
+	size_t bytes;
+	struct cpu_sequence *cpus;
+	size_t cpu_count;
+};
+
+/* False with errno set if the map cannot be mapped. */
+bool ring_open(struct ring *ring, int map_fd, size_t bytes, size_t cpu_count);
+void ring_close(struct ring *ring);
+uint64_t ring_produced(const struct ring *ring);
+/*
+ * The record at `*position` and its size; moves `*position` behind it. NULL if there is none, or
+ * if the next one is still being written.
+ */
+const struct record_header *ring_next(const struct ring *ring, uint64_t *position, size_t *bytes);
+/* Give everything before `position` back to the kernel. */
+void ring_release(struct ring *ring, uint64_t position);
+/* Note the record's number; false if its CPU does not exist. */
+bool ring_account(struct ring *ring, const struct record_header *header);
+/* Records that got a number and have not arrived, over all CPUs. */
+uint64_t ring_missing(const struct ring *ring);

@@ -1,0 +1,279 @@
+"""The kernel side as one object: what to watch goes in, drained batches and counters come out.
+
+Must not wait, keep history, or look into payloads. Not thread-safe, except that `attach_tls` and
+closing its links may run in another thread than the rest.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from agentsight_agent.bpf import _drain
+from agentsight_agent.bpf.counters import KernelCounters, read_counters
+from agentsight_agent.bpf.libbpf import library
+from agentsight_agent.bpf.objects import BpfObject, missing_tracepoints
+from agentsight_agent.bpf.records import ITEM_TYPES, Drained
+from agentsight_agent.bpf.uprobes import (
+    BPF_TRACE_UPROBE_MULTI,
+    MultiLink,
+    PerfLinks,
+    Place,
+    has_uprobe_multi,
+)
+
+_OBJECT = Path(__file__).with_name("agentsight.bpf.o")
+_UPROBES = ("tls_enter", "tls_return", "tls_free")
+_ALWAYS = ("process_forked", "process_executed", "process_exited")
+# Program to the tracepoint that older kernels lack (both since 6.3). Without them connections have
+# no peer address.
+_OPTIONAL = {
+    "tls_socket_sent": "sock_send_length",
+    "tls_socket_received": "sock_recv_length",
+}
+_CONTROL = struct.Struct("<IIQ")
+_SETTINGS = struct.Struct("<QQII")
+_MIN_RING_BYTES = 256 << 10
+_MAX_ARGV_BYTES = 64 << 10
+_MAX_PAYLOAD_BYTES = 16 << 20
+
+
+class HookKind(enum.IntEnum):
+    """What the function at an offset is; the values are `enum tls_hook` of bpf/tls.h."""
+
+    # int f(SSL *, void *, int), returns the length
+    READ = 0
+    WRITE = 1
+    # int f(SSL *, void *, size_t, size_t *length), returns > 0 on success; also the internal
+    # functions ssl_read_internal and ssl_write_internal
+    READ_EX = 2
+    WRITE_EX = 3
+    # ssize_t f(session, void *, size_t), returns the length
+    READ_LONG = 4
+    WRITE_LONG = 5
+    # void f(SSL *), ends the connection
+    FREE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TlsHook:
+    """A function of a TLS library.
+
+    `offset` is a file offset inside the function, before its first instruction that changes an
+    argument register or the stack pointer.
+    """
+
+    kind: HookKind
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSettings:
+    """What is fixed when the programs are loaded."""
+
+    # A power of two.
+    ring_bytes: int = 16 << 20
+    # Wake `fileno()` when so much waits; below that the reader has to poll. None: 1/16 of the ring.
+    wakeup_bytes: int | None = None
+    # Per call of a read or write function; the rest is counted as truncated.
+    max_payload_bytes: int = _MAX_PAYLOAD_BYTES
+    max_argv_bytes: int = _MAX_ARGV_BYTES
+    # Of processes in no session.
+    max_discovered_argv_bytes: int = 1024
+    # Watch TLS and executions of all processes, not only of tracked ones.
+    discover: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ring_bytes < _MIN_RING_BYTES or self.ring_bytes & (self.ring_bytes - 1):
+            raise ValueError(
+                f"ring_bytes is {self.ring_bytes}; allowed: powers of two from {_MIN_RING_BYTES}"
+            )
+        _within("max_payload_bytes", self.max_payload_bytes, _MAX_PAYLOAD_BYTES)
+        _within("max_argv_bytes", self.max_argv_bytes, _MAX_ARGV_BYTES)
+        _within("max_discovered_argv_bytes", self.max_discovered_argv_bytes, _MAX_ARGV_BYTES)
+
+
+class TlsLink:
+    """The hooks of one file; `close` removes them."""
+
+    def __init__(self, path: str, attached: ExitStack) -> None:
+        self.path = path
+        self.is_open = True
+        self._attached = attached
+
+    def close(self) -> None:
+        """Detach; a second call does nothing."""
+        self.is_open = False
+        self._attached.close()
+
+
+class Kernel(AbstractContextManager["Kernel"]):
+    """The loaded programs. Raises ProbeError if the kernel does not take them."""
+
+    def __init__(self, settings: KernelSettings | None = None) -> None:
+        settings = settings or KernelSettings()
+        self._settings = settings
+        self._discover = settings.discover
+        self._enabled = True
+        self._generation = 1
+        self._tls_links: list[TlsLink] = []
+        self._file_link: int | None = None
+        self._untrackable = 0
+        self._object = BpfObject(_OBJECT)
+        try:
+            self._load()
+        except BaseException:
+            self._object.close()
+            raise
+
+    def _load(self) -> None:
+        self._multi = has_uprobe_multi()
+        self._object.set_max_entries("events", self._settings.ring_bytes)
+        self._object.set_initial_value(".rodata.settings", self._packed_settings())
+        if self._multi:
+            for program in _UPROBES:
+                self._object.expect_attach_type(program, BPF_TRACE_UPROBE_MULTI)
+        missing = missing_tracepoints(_OPTIONAL.values())
+        for program, tracepoint in _OPTIONAL.items():
+            if tracepoint in missing:
+                self._object.leave_out(program)
+        self._object.load()
+        self._tracked = self._object.map("tracked")
+        self._events = self._object.map("events")
+        self._ring = _drain.Ring(
+            self._events.fd,
+            self._settings.ring_bytes,
+            library().libbpf_num_possible_cpus(),
+            ITEM_TYPES,
+        )
+        self._write_control()
+        for program in _ALWAYS:
+            self._object.attach(program)
+        for program, tracepoint in _OPTIONAL.items():
+            if tracepoint not in missing:
+                self._object.attach(program)
+        #: False on kernels before 6.3: there are no ConnectionOpened items.
+        self.sees_peers = not missing
+
+    def _packed_settings(self) -> bytes:
+        settings = self._settings
+        wakeup = settings.wakeup_bytes
+        return _SETTINGS.pack(
+            settings.ring_bytes // 16 if wakeup is None else wakeup,
+            settings.max_payload_bytes,
+            settings.max_argv_bytes,
+            settings.max_discovered_argv_bytes,
+        )
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Detach and unload everything; what is still in the ring is gone, so drain before."""
+        for link in self._tls_links:
+            link.close()
+        self._tls_links.clear()
+        self._ring.close()
+        self._object.close()
+
+    def track(self, pid: int, session: int) -> None:
+        """Put a process into `session` (not 0); its future children inherit it in the kernel.
+
+        Also lifts a `mute_process`. If the kernel has no room for it, that is counted as `map_full`
+        of the class "process".
+        """
+        if not session:
+            raise ValueError("0 is no session")
+        if not self._tracked.update(pid.to_bytes(4, "little"), session.to_bytes(8, "little")):
+            self._untrackable += 1
+        self._object.map("muted_processes").delete(pid.to_bytes(4, "little"))
+
+    def untrack(self, pid: int) -> None:
+        """Take a process out of its session; nothing happens if it is in none."""
+        self._tracked.delete(pid.to_bytes(4, "little"))
+
+    def mute(self, connection: int) -> None:
+        """Capture nothing more of a connection, for good."""
+        self._object.map("muted_connections").update(connection.to_bytes(8, "little"), b"\1")
+
+    def mute_process(self, pid: int) -> None:
+        """Do not watch the TLS of a process while it is in no session.
+
+        Holds until the process executes another program or ends.
+        """
+        self._object.map("muted_processes").update(pid.to_bytes(4, "little"), b"\1")
+
+    def set_enabled(self, on: bool) -> None:
+        """Throw the kill switch. Connections that live through "off" are new ones afterwards."""
+        if on and not self._enabled:
+            self._generation += 1
+        self._enabled = on
+        self._write_control()
+
+    def set_discover(self, on: bool) -> None:
+        """Watch the TLS and the executions of all processes, or of tracked ones only."""
+        self._discover = on
+        self._write_control()
+
+    def _write_control(self) -> None:
+        value = _CONTROL.pack(self._enabled, self._discover, self._generation)
+        self._object.map(".bss.control").update(bytes(4), value)
+
+    def attach_tls(self, path: str, hooks: Sequence[TlsHook]) -> TlsLink:
+        """Set hooks in the file at `path`, for all processes that map it, now and later.
+
+        Raises ProbeError; nothing is attached then.
+        """
+        calls = [(hook.offset, int(hook.kind)) for hook in hooks if hook.kind != HookKind.FREE]
+        frees = [(hook.offset, 0) for hook in hooks if hook.kind == HookKind.FREE]
+        wanted = [
+            ("tls_return", calls, True),
+            ("tls_enter", calls, False),
+            ("tls_free", frees, False),
+        ]
+        with ExitStack() as attached:
+            for program, places, at_return in wanted:
+                if places:
+                    links = self._uprobes(program, path, places, at_return)
+                    attached.callback(links.close)
+            link = TlsLink(path, attached.pop_all())
+        self._tls_links = [other for other in self._tls_links if other.is_open]
+        self._tls_links.append(link)
+        return link
+
+    def _uprobes(
+        self, program: str, path: str, places: Sequence[Place], at_return: bool
+    ) -> MultiLink | PerfLinks:
+        if self._multi:
+            return MultiLink(self._object.program_fd(program), path, places, at_return=at_return)
+        return PerfLinks(self._object.program_pointer(program), path, places, at_return=at_return)
+
+    def fileno(self) -> int:
+        """Return the descriptor that polls readable when `wakeup_bytes` wait in the ring."""
+        return self._events.fd
+
+    def drain(self, wall_offset_ns: int, budget_bytes: int = 4 << 20) -> Drained:
+        """Take up to `budget_bytes` of records out of the ring.
+
+        `wall_offset_ns` is what makes Unix time of CLOCK_BOOTTIME.
+        """
+        return Drained(*self._ring.drain(wall_offset_ns, budget_bytes))
+
+    def counters(self) -> KernelCounters:
+        """Return the totals since the programs were loaded."""
+        return read_counters(self._object, self._untrackable)
+
+
+def _within(name: str, value: int, highest: int) -> None:
+    if not 1 <= value <= highest:
+        raise ValueError(f"{name} is {value}; allowed: 1 to {highest}")

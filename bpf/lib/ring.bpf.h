@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The ring buffer that all programs share, what is counted about it, and the kill switch.
+ *
+ * Programs may be preempted by others on the same CPU, so that per-CPU scratch memory is not safe:
+ * records are built in the ring itself.
+ */
+#pragma once
+
+#include "record.h"
+
+const volatile struct settings settings SEC(".rodata.settings") = {
+	.wakeup_bytes = 1 << 20,
+	.max_payload_bytes = 16 << 20,
+	.max_argv_bytes = 64 << 10,
+	.max_discovered_argv_bytes = 1 << 10,
+};
+
+volatile struct control control SEC(".bss.control");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 << 20); /* user space may set another size */
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} sequences SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CLASS_COUNT);
+	__type(key, __u32);
+	__type(value, struct class_counters);
+} counters SEC(".maps");
+
+/* Atomic, although per CPU: a soft interrupt may count between load and store. */
+#define COUNT(class, field, amount)                                                       \
+	do {                                                                              \
+		__u32 key_ = (class);                                                     \
+		struct class_counters *counters_ = bpf_map_lookup_elem(&counters, &key_); \
+		if (counters_)                                                            \
+			__sync_fetch_and_add(&counters_->field, (amount));                \
+	} while (0)
+
+static __always_inline bool switched_off(void)
+{
+	return !control.enabled;
+}
+
+static __always_inline __u64 next_sequence(void)
+{
+	__u32 zero = 0;
+	__u64 *sequence = bpf_map_lookup_elem(&sequences, &zero);
+
+	return sequence ? __sync_fetch_and_add(sequence, 1) : 0;
+}
+
+/*
+ * Take `size` bytes (a constant) of the ring and fill the header in; NULL and counted if it is
+ * full. `payload` is what of it the ledger counts.
+ */
+static __always_inline void *begin_record(__u32 class, __u16 type, const __u64 size, __u64 payload,
+					  __u64 session)
+{
+	__u64 sequence = next_sequence(), pid_tgid = bpf_get_current_pid_tgid();
+	struct record_header *header = bpf_ringbuf_reserve(&events, size, 0);
+
+	if (!header) {
+		COUNT(class, ring_full, 1);
+		COUNT(class, ring_full_bytes, payload);
+		return NULL;
+	}
+	header->sequence = sequence;
+	header->boot_ns = bpf_ktime_get_boot_ns();
+	header->session = session;
+	header->cgroup = bpf_get_current_cgroup_id();
+	header->pid = pid_tgid >> 32;
+	header->tid = pid_tgid;
+	header->cpu = bpf_get_smp_processor_id();
+	header->type = type;
+	header->reserved = 0;
+	return header;
+}
+
+static __always_inline void submit_record(__u32 class, void *record, __u64 payload)
+{
+	__u64 flags = BPF_RB_NO_WAKEUP;
+
+	/* A wake-up costs the watched process microseconds: the reader polls, except when it must
+	 * hurry. */
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= settings.wakeup_bytes)
+		flags = BPF_RB_FORCE_WAKEUP;
+	bpf_ringbuf_submit(record, flags);
+	COUNT(class, submitted, 1);
+	COUNT(class, submitted_bytes, payload);
+}
+
+static __always_inline void discard_unreadable(__u32 class, void *record, __u64 payload)
+{
+	bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+	COUNT(class, read_faults, 1);
+	COUNT(class, read_fault_bytes, payload);
+}

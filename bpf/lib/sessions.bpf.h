@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which processes are watched. Every program asks here right after the kill switch, before it looks
+ * at any data.
+ */
+#pragma once
+
+/* Process (tgid) to session. Children inherit in sched_process_fork; user space adds roots. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, __u32);
+	__type(value, __u64);
+} tracked SEC(".maps");
+
+/* Processes in no session whose TLS does not interest; forgotten when they execute or exit. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u8);
+} muted_processes SEC(".maps");
+
+static __always_inline __u64 session_of(__u32 tgid)
+{
+	__u64 *session = bpf_map_lookup_elem(&tracked, &tgid);
+
+	return session ? *session : 0;
+}
+
+static __always_inline bool is_candidate(__u32 tgid)
+{
+	return control.discover && !bpf_map_lookup_elem(&muted_processes, &tgid);
+}

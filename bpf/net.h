@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Records of the TCP connections that tracked processes make. */
+#pragma once
+
+#include "lib/record.h"
+
+struct net_record {
+	struct record_header header;
+	/* Socket cookie: the same in both records of a connection. */
+	__u64 socket;
+	/* connected: since connect(); closed: since it was established. */
+	__u64 duration_ns;
+	/* Payload bytes, retransmissions not counted; 0 in a connected record. */
+	__u64 sent_bytes;
+	__u64 received_bytes;
+	__u8 peer_address[16];
+	__u8 local_address[16];
+	__u16 peer_port;
+	__u16 local_port;
+	/* AF_INET or AF_INET6 */
+	__u16 family;
+	__u16 reserved;
+	/* 0 or errno */
+	__s32 error;
+	__u32 reserved2;
+};

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The tree of processes: children inherit the session of their parent before they run, every
+ * program that is executed, every end.
+ */
+#include "process.h"
+#include "lib/connections.bpf.h"
+#include "lib/path.bpf.h"
+
+#define SIGNAL_GROUP_EXIT 4
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *child)
+{
+	struct process_forked *record;
+	__u32 tgid = child->tgid;
+	__u64 session;
+
+	if (switched_off() || child->pid != child->tgid)
+		return 0;
+	session = session_of(parent->tgid);
+	if (!session)
+		return 0;
+	if (bpf_map_update_elem(&tracked, &tgid, &session, BPF_ANY))
+		COUNT(CLASS_PROCESS, map_full, 1);
+	record = begin_record(CLASS_PROCESS, RECORD_PROCESS_FORKED, sizeof(*record), 0, session);
+	if (!record)
+		return 0;
+	record->header.pid = tgid;
+	record->header.tid = tgid;
+	record->parent_pid = parent->tgid;
+	record->reserved = 0;
+	record->start_boot_ns = child->start_boottime;
+	submit_record(CLASS_PROCESS, record, 0);
+	return 0;
+}
+
+static __always_inline void fill_executed(struct process_executed *record, struct task_struct *task)
+{
+	struct mm_struct *mm = task->mm;
+
+	record->parent_pid = task->real_parent->tgid;
+	record->uid = bpf_get_current_uid_gid();
+	record->start_boot_ns = task->group_leader->start_boottime;
+	bpf_get_current_comm(record->comm, sizeof(record->comm));
+	collect_path(&record->exe, (__u64)BPF_CORE_READ(mm, exe_file, f_path.mnt),
+		     (__u64)BPF_CORE_READ(mm, exe_file, f_path.dentry));
+	collect_path(&record->cwd, (__u64)BPF_CORE_READ(task, fs, pwd.mnt),
+		     (__u64)BPF_CORE_READ(task, fs, pwd.dentry));
+}
+
+#define EXECUTED_IF_FITS(room)                                                              \
+	if (bytes <= (room)) {                                                              \
+		record = begin_record(CLASS_PROCESS, RECORD_PROCESS_EXECUTED,               \
+				      sizeof(*record) + (room), bytes, session);            \
+		if (!record)                                                                \
+			return 0;                                                           \
+		fill_executed(record, task);                                                \
+		record->argv_bytes = bytes;                                                 \
+		record->argv_total_bytes = total;                                           \
+		clamped = bytes;                                                            \
+		asm volatile("if %0 <= %1 goto +1\n\t%0 = %1" : "+r"(clamped) : "r"(room)); \
+		if (bpf_probe_read_user(record->argv, clamped, (void *)start)) {            \
+			discard_unreadable(CLASS_PROCESS, record, bytes);                   \
+			return 0;                                                           \
+		}                                                                           \
+		submit_record(CLASS_PROCESS, record, bytes);                                \
+		return 0;                                                                   \
+	}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(process_executed, struct task_struct *task, int old_pid, void *bprm)
+{
+	struct process_executed *record;
+	__u32 tgid = task->tgid, limit = settings.max_argv_bytes;
+	__u64 session, start, clamped;
+	__u32 total, bytes;
+
+	if (switched_off())
+		return 0;
+	bpf_map_delete_elem(&muted_processes, &tgid);
+	session = session_of(tgid);
+	if (!session) {
+		if (!control.discover)
+			return 0;
+		limit = settings.max_discovered_argv_bytes;
+	}
+	start = BPF_CORE_READ(task, mm, arg_start);
+	total = BPF_CORE_READ(task, mm, arg_end) - start;
+	bytes = total < limit ? total : limit;
+	if (bytes < total && session) {
+		COUNT(CLASS_PROCESS, truncated, 1);
+		COUNT(CLASS_PROCESS, truncated_bytes, total - bytes);
+	}
+	EXECUTED_IF_FITS(512);
+	EXECUTED_IF_FITS(4096);
+	EXECUTED_IF_FITS(65536);
+	return 0;
+}
+
+static __always_inline __u32 wait_status(struct task_struct *task)
+{
+	if (task->signal->flags & SIGNAL_GROUP_EXIT)
+		return task->signal->group_exit_code;
+	return task->group_leader->exit_code;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exited, struct task_struct *task)
+{
+	struct process_exited *record;
+	__u32 tgid = task->tgid, status;
+	__u64 session;
+	bool talked;
+
+	/* The process ends with its last thread, which need not be its first. */
+	if (switched_off() || task->signal->live.counter)
+		return 0;
+	session = session_of(tgid);
+	talked = !bpf_map_delete_elem(&talkers, &tgid);
+	bpf_map_delete_elem(&muted_processes, &tgid);
+	/* Two last threads may both see the count 0: who deletes the entry tells. */
+	if (session ? bpf_map_delete_elem(&tracked, &tgid) : !talked)
+		return 0;
+	record = begin_record(CLASS_PROCESS, RECORD_PROCESS_EXITED, sizeof(*record), 0, session);
+	if (!record)
+		return 0;
+	status = wait_status(task);
+	record->exit_code = (status >> 8) & 0xff;
+	record->exit_signal = status & 0x7f;
+	record->duration_ns = bpf_ktime_get_boot_ns() - task->group_leader->start_boottime;
+	submit_record(CLASS_PROCESS, record, 0);
+	return 0;
+}

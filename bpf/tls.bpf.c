@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Plaintext at the doors of a TLS library: after the call, exactly the bytes that it says it moved.
+ *
+ * A call is remembered per thread together with the stack pointer, which both finds the call a
+ * return belongs to and tells a call within a call (SSL_read_ex calling ssl_read_internal, or TLS
+ * inside TLS) from its sibling.
+ */
+#include "lib/connections.bpf.h"
+
+#define MAX_NESTED_CALLS 4 /* a power of two */
+#define MAX_PIECES	 1024
+/* A memory BIO is flushed, or was filled, in the same event loop step. */
+#define SAME_STEP_NS 20000000ull
+
+struct tls_call {
+	__u64 ssl;
+	__u64 buffer;
+	/* READ_EX, WRITE_EX: where the length will be. */
+	__u64 length_at;
+	__u64 stack;
+};
+
+struct tls_thread {
+	__u64 depth;
+	struct tls_call calls[MAX_NESTED_CALLS];
+	/* Written to a memory BIO and not yet seen on a socket. */
+	__u64 pending_ssl;
+	__u64 pending_bytes;
+	__u64 pending_ns;
+	/* The last socket that the thread read outside of a call. */
+	__u64 received_ns;
+	struct peer received_from;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tls_thread);
+} tls_threads SEC(".maps");
+
+struct piece {
+	__u64 connection;
+	__u64 session;
+	__u64 lost_bytes;
+	__u64 from;
+	__u32 length;
+	__u32 type;
+};
+
+static __always_inline int fill_piece(struct tls_record *record, struct piece *piece, __u32 room)
+{
+	__u32 length = piece->length;
+
+	record->connection = piece->connection;
+	record->lost_bytes = piece->lost_bytes;
+	record->length = length;
+	record->reserved = 0;
+	/* Tells the verifier what the choice of the size has made sure; opaque to the compiler,
+	 * which would drop it. */
+	asm volatile("if %0 <= %1 goto +1\n\t%0 = %1" : "+r"(length) : "r"(room));
+	if (bpf_probe_read_user(record->payload, length, (void *)piece->from)) {
+		discard_unreadable(CLASS_TLS, record, piece->length);
+		return -1;
+	}
+	submit_record(CLASS_TLS, record, piece->length);
+	return 0;
+}
+
+/* Reservations must have a constant size: the smallest class that fits. */
+#define EMIT_IF_FITS(room)                                                              \
+	if (piece->length <= (room)) {                                                  \
+		record = begin_record(CLASS_TLS, piece->type, sizeof(*record) + (room), \
+				      piece->length, piece->session);                   \
+		return record ? fill_piece(record, piece, room) : -1;                   \
+	}
+
+/* Global, so that the verifier looks at it once and not once per piece. */
+__noinline int emit_piece(struct piece *piece)
+{
+	struct tls_record *record;
+
+	if (!piece)
+		return -1;
+	EMIT_IF_FITS(64);
+	EMIT_IF_FITS(128);
+	EMIT_IF_FITS(256);
+	EMIT_IF_FITS(512);
+	EMIT_IF_FITS(1024);
+	EMIT_IF_FITS(2048);
+	EMIT_IF_FITS(4096);
+	EMIT_IF_FITS(8192);
+	EMIT_IF_FITS(TLS_PIECE_BYTES);
+	return -1;
+}
+
+static __always_inline void emit_payload(struct connection *connection, __u64 session, __u64 from,
+					 __u64 length, bool written)
+{
+	__u64 taken = length, offset = 0;
+	struct piece piece = {
+		.connection = connection->id,
+		.session = session,
+		.type = written ? RECORD_TLS_WRITTEN : RECORD_TLS_READ,
+	};
+
+	if (taken > settings.max_payload_bytes)
+		taken = settings.max_payload_bytes;
+	for (int i = 0; i < MAX_PIECES && offset < taken; i++) {
+		__u64 rest = taken - offset;
+
+		piece.lost_bytes = connection->lost_bytes[written];
+		piece.from = from + offset;
+		piece.length = rest < TLS_PIECE_BYTES ? rest : TLS_PIECE_BYTES;
+		if (emit_piece(&piece)) {
+			connection->lost_bytes[written] += piece.length;
+		} else {
+			connection->lost_bytes[written] = 0;
+			connection->flags |= CONNECTION_ANNOUNCED;
+		}
+		offset += piece.length;
+	}
+	if (offset < length) {
+		connection->lost_bytes[written] += length - offset;
+		COUNT(CLASS_TLS, truncated, 1);
+		COUNT(CLASS_TLS, truncated_bytes, length - offset);
+	}
+}
+
+/* Call number `index`; masked where the compiler cannot see it, as the verifier forgets the bounds.
+ */
+static __always_inline struct tls_call *call_at(struct tls_thread *thread, __u64 index)
+{
+	asm volatile("%0 &= %1" : "+r"(index) : "i"(MAX_NESTED_CALLS - 1));
+	return &thread->calls[index];
+}
+
+/* Remember a call. Calls that are deeper in the stack than this one have ended unseen. */
+static __always_inline void push_call(struct tls_thread *thread, struct tls_call *call)
+{
+	__u64 depth = thread->depth;
+
+	for (int i = 0; i < MAX_NESTED_CALLS; i++) {
+		if (!depth || depth > MAX_NESTED_CALLS)
+			break;
+		if (call_at(thread, depth - 1)->stack > call->stack)
+			break;
+		depth--;
+	}
+	thread->depth = depth;
+	if (depth && depth <= MAX_NESTED_CALLS && call_at(thread, depth - 1)->ssl == call->ssl)
+		return; /* an inner layer of the same call: the outer one will tell */
+	if (depth >= MAX_NESTED_CALLS)
+		return;
+	*call_at(thread, depth) = *call;
+	thread->depth = depth + 1;
+}
+
+static __always_inline bool pop_call(struct tls_thread *thread, __u64 stack, struct tls_call *call)
+{
+	__u64 depth = thread->depth;
+
+	for (int i = 0; i < MAX_NESTED_CALLS; i++) {
+		if (!depth || depth > MAX_NESTED_CALLS)
+			return false;
+		if (call_at(thread, depth - 1)->stack > stack)
+			return false;
+		depth--;
+		if (call_at(thread, depth)->stack == stack) {
+			*call = *call_at(thread, depth);
+			thread->depth = depth;
+			return true;
+		}
+	}
+	return false;
+}
+
+SEC("uprobe")
+int tls_enter(struct pt_regs *ctx)
+{
+	struct tls_call call = {};
+	struct tls_thread *thread;
+	struct connection *connection;
+	bool writing;
+	__u32 tgid;
+
+	if (switched_off())
+		return 0;
+	tgid = bpf_get_current_pid_tgid() >> 32;
+	if (!session_of(tgid) && !is_candidate(tgid))
+		return 0;
+	call.ssl = PT_REGS_PARM1(ctx);
+	call.buffer = PT_REGS_PARM2(ctx);
+	call.length_at = PT_REGS_PARM4(ctx);
+	call.stack = PT_REGS_SP(ctx);
+	writing = bpf_get_attach_cookie(ctx) & TLS_HOOK_WRITTEN;
+	connection = connection_of(call.ssl, writing);
+	if (!connection || is_muted(connection))
+		return 0;
+	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL,
+				      BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!thread) {
+		COUNT(CLASS_TLS, map_full, 1);
+		return 0;
+	}
+	push_call(thread, &call);
+	if (!writing && !(connection->flags & CONNECTION_BOUND) && thread->received_ns &&
+	    bpf_ktime_get_ns() - thread->received_ns < SAME_STEP_NS) {
+		struct peer peer = thread->received_from;
+
+		bind_peer(call.ssl, &peer);
+	}
+	return 0;
+}
+
+/* What the call says it moved; <= 0: nothing. */
+static __always_inline __s64 moved_bytes(struct pt_regs *ctx, struct tls_call *call, __u64 hook)
+{
+	__u64 length = 0;
+
+	switch (hook & TLS_HOOK_ABI) {
+	case TLS_HOOK_READ:
+		return (__s32)PT_REGS_RC(ctx);
+	case TLS_HOOK_READ_LONG:
+		return PT_REGS_RC(ctx);
+	}
+	if ((__s32)PT_REGS_RC(ctx) <= 0)
+		return 0;
+	if (bpf_probe_read_user(&length, sizeof(length), (void *)call->length_at)) {
+		COUNT(CLASS_TLS, read_faults, 1);
+		return 0;
+	}
+	return length;
+}
+
+static __always_inline void note_pending(struct tls_thread *thread, __u64 ssl, __u64 bytes)
+{
+	if (thread->pending_ssl != ssl)
+		thread->pending_bytes = 0;
+	thread->pending_ssl = ssl;
+	thread->pending_bytes += bytes;
+	thread->pending_ns = bpf_ktime_get_ns();
+}
+
+SEC("uretprobe")
+int tls_return(struct pt_regs *ctx)
+{
+	struct tls_thread *thread;
+	struct connection *connection;
+	struct tls_call call;
+	__u64 hook;
+	__s64 moved;
+	bool written;
+
+	if (switched_off())
+		return 0;
+	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
+	/* The return has popped the return address. */
+	if (!thread || !pop_call(thread, PT_REGS_SP(ctx) - sizeof(__u64), &call))
+		return 0;
+	hook = bpf_get_attach_cookie(ctx);
+	written = hook & TLS_HOOK_WRITTEN;
+	moved = moved_bytes(ctx, &call, hook);
+	if (moved <= 0)
+		return 0;
+	connection = connection_of(call.ssl, written);
+	if (!connection || is_muted(connection))
+		return 0;
+	if (written && !(connection->flags & CONNECTION_BOUND))
+		note_pending(thread, call.ssl, moved);
+	emit_payload(connection, session_of(bpf_get_current_pid_tgid() >> 32), call.buffer, moved,
+		     written);
+	return 0;
+}
+
+SEC("uprobe")
+int tls_free(struct pt_regs *ctx)
+{
+	struct connection_key key = {};
+	struct connection *connection;
+
+	if (switched_off())
+		return 0;
+	key.tgid = bpf_get_current_pid_tgid() >> 32;
+	key.ssl = PT_REGS_PARM1(ctx);
+	connection = bpf_map_lookup_elem(&connections, &key);
+	if (!connection)
+		return 0;
+	announce_closed(connection);
+	bpf_map_delete_elem(&connections, &key);
+	return 0;
+}
+
+/* A TLS record adds at most some 40 bytes; every 16 KiB of plaintext begins a new one. */
+static __always_inline bool may_carry(__u64 sent, __u64 plaintext)
+{
+	return sent >= plaintext && sent <= plaintext + (plaintext / 1024 + 4) * 64;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(tls_socket_sent, struct sock *sk, int ret, int flags)
+{
+	struct tls_thread *thread;
+	struct peer peer = {};
+	__u64 depth;
+
+	if (switched_off() || ret <= 0)
+		return 0;
+	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
+	if (!thread || !peer_of(sk, &peer))
+		return 0;
+	depth = thread->depth;
+	if (depth && depth <= MAX_NESTED_CALLS)
+		return bind_peer(call_at(thread, depth - 1)->ssl, &peer);
+	if (thread->pending_ssl && may_carry(ret, thread->pending_bytes) &&
+	    bpf_ktime_get_ns() - thread->pending_ns < SAME_STEP_NS)
+		bind_peer(thread->pending_ssl, &peer);
+	thread->pending_ssl = 0;
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(tls_socket_received, struct sock *sk, int ret, int flags)
+{
+	struct tls_thread *thread;
+	struct peer peer = {};
+	__u64 depth;
+
+	if (switched_off() || ret <= 0)
+		return 0;
+	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
+	if (!thread || !peer_of(sk, &peer))
+		return 0;
+	depth = thread->depth;
+	if (depth && depth <= MAX_NESTED_CALLS)
+		return bind_peer(call_at(thread, depth - 1)->ssl, &peer);
+	thread->received_from = peer;
+	thread->received_ns = bpf_ktime_get_ns();
+	return 0;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Records of plaintext and of the connections it flows on. */
+#pragma once
+
+#include "lib/record.h"
+
+/*
+ * What the probed function looks like: the attach cookie of tls_enter and tls_return.
+ * Bit 0 tells the direction; the rest how the length comes back.
+ */
+enum tls_hook {
+	/* int SSL_read(SSL *, void *, int): the length is returned, <= 0 is an error. */
+	TLS_HOOK_READ = 0,
+	TLS_HOOK_WRITE = 1,
+	/* int SSL_read_ex(SSL *, void *, size_t, size_t *): > 0 and the length at *arg4. */
+	TLS_HOOK_READ_EX = 2,
+	TLS_HOOK_WRITE_EX = 3,
+	/* ssize_t f(session, void *, size_t): a 64-bit length, <= 0 is an error. */
+	TLS_HOOK_READ_LONG = 4,
+	TLS_HOOK_WRITE_LONG = 5,
+};
+
+#define TLS_HOOK_WRITTEN 1
+#define TLS_HOOK_ABI	 6
+
+/* One TLS record is at most 16 KiB, so is one piece of a longer call. */
+#define TLS_PIECE_BYTES 16384
+
+struct tls_record {
+	struct record_header header;
+	__u64 connection;
+	/* Bytes of this direction that are missing right before `payload`. */
+	__u64 lost_bytes;
+	__u32 length;
+	__u32 reserved;
+	__u8 payload[];
+};
+
+struct connection_opened {
+	struct record_header header;
+	__u64 connection;
+	/* IPv4 addresses use the first four bytes. */
+	__u8 peer_address[16];
+	__u16 peer_port;
+	/* AF_INET or AF_INET6 */
+	__u16 family;
+	__u32 reserved;
+};
+
+struct connection_closed {
+	struct record_header header;
+	__u64 connection;
+	/* Bytes that are missing at the end. */
+	__u64 lost_read_bytes;
+	__u64 lost_written_bytes;
+};
