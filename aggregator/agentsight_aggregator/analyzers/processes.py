@@ -1,0 +1,180 @@
+"""The process table of a session: who started whom, with what, until when.
+
+Must not decide what caused a process (that is `causes`) nor give it a span (`process_spans`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agentsight_core.pb import events_pb2 as pb
+
+from agentsight_aggregator.analyzers import effects
+from agentsight_aggregator.analyzers.findings import Output, span_id
+from agentsight_aggregator.analyzers.state import ProcessState, SessionState
+
+# /proc gives start times in ticks of 10 ms, the kernel side in ns.
+_SAME_START_NS = 20_000_000
+_MAX_EARLIER = 16
+
+
+class Processes:
+    """Takes the process, file and network events of sessions into their process tables."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._limit = output.settings.max_effects
+        self.steps: dict[str, Callable[[SessionState, pb.Event], None]] = {
+            "process_forked": self._forked,
+            "process_executed": self._executed,
+            "process_exited": self._exited,
+            "file_opened": self._file_opened,
+            "file_closed": self._file_closed,
+            "net_connected": self._connected,
+            "net_closed": self._disconnected,
+        }
+
+    def begin_root(self, session: SessionState, event: pb.Event) -> None:
+        """Enter the root process of a session that has just started."""
+        started = event.session_started
+        if not started.root_pid:
+            return
+        root = self.find(session, started.root_pid) or self._enter(
+            session, event, started.root_pid, 0, started.root_start_boot_ns
+        )
+        root.exe = root.exe or started.exe
+        root.argv = root.argv or tuple(started.argv)
+        root.cwd = root.cwd or started.cwd
+        root.uid = started.uid
+        root.container_id = started.container_id
+
+    def find(self, session: SessionState, pid: int) -> ProcessState | None:
+        """Return the newest process with `pid`."""
+        serial = session.by_pid.get(pid)
+        return session.processes.get(serial) if serial is not None else None
+
+    def forget(self, session: SessionState, serial: int) -> None:
+        """Drop a process whose span is written, and ancestors that were kept for it alone."""
+        while serial:
+            process = session.processes.get(serial)
+            if process is None or not process.written or process.children:
+                return
+            del session.processes[serial]
+            if session.by_pid.get(process.pid) == serial:
+                del session.by_pid[process.pid]
+            serial = process.parent
+            if serial in session.processes:
+                session.processes[serial].children -= 1
+
+    def _forked(self, session: SessionState, event: pb.Event) -> None:
+        fork = event.process_forked
+        known = self.find(session, event.pid)
+        if known is not None and _same(known, fork.start_boot_ns):
+            self._learn_parent(session, known, fork.parent_pid)
+            return
+        process = self._enter(session, event, event.pid, fork.parent_pid, fork.start_boot_ns)
+        parent = session.processes.get(process.parent)
+        if parent is not None:
+            process.exe, process.argv, process.comm = parent.exe, parent.argv, parent.comm
+            process.cwd, process.uid = parent.cwd, parent.uid
+            process.container_id = parent.container_id
+
+    def _executed(self, session: SessionState, event: pb.Event) -> None:
+        done = event.process_executed
+        process = self.find(session, event.pid)
+        if process is None or not _same(process, done.start_boot_ns):
+            process = self._enter(session, event, event.pid, done.parent_pid, done.start_boot_ns)
+        elif process.executed and len(process.earlier) < _MAX_EARLIER:
+            process.earlier.append((event.wall_ns, process.argv))
+        self._learn_parent(session, process, done.parent_pid)
+        process.executed = True
+        process.argv, process.argv_truncated = tuple(done.argv), done.argv_truncated
+        process.exe, process.cwd, process.comm = done.exe, done.cwd or process.cwd, done.comm
+        process.uid, process.container_id = done.uid, done.container_id or process.container_id
+        process.already_running = done.already_running
+
+    def _exited(self, session: SessionState, event: pb.Event) -> None:
+        process = self.find(session, event.pid)
+        if process is None or process.exited:
+            self._output.meter.add("agentsight.ignored", 1, reason="exit_of_unknown_process")
+            return
+        done = event.process_exited
+        process.exited, process.exit_ns = True, event.wall_ns
+        process.exit_code, process.exit_signal = done.exit_code, done.exit_signal
+
+    def _file_opened(self, session: SessionState, event: pb.Event) -> None:
+        effects.take_file_opened(self._owner(session, event), event, self._limit)
+        opened = event.file_opened.result >= 0
+        session.totals.files += opened
+        self._count(session, "agentsight.files", "ok" if opened else "error")
+
+    def _file_closed(self, session: SessionState, event: pb.Event) -> None:
+        effects.take_file_closed(self._owner(session, event), event, self._limit)
+
+    def _connected(self, session: SessionState, event: pb.Event) -> None:
+        effects.take_connected(self._owner(session, event), event, self._limit)
+        session.totals.connections += 1
+        failed = event.net_connected.error != 0
+        self._count(session, "agentsight.connections", "error" if failed else "ok")
+
+    def _disconnected(self, session: SessionState, event: pb.Event) -> None:
+        effects.take_disconnected(self._owner(session, event), event, self._limit)
+
+    def _learn_parent(self, session: SessionState, process: ProcessState, parent_pid: int) -> None:
+        """Fill in the parent of a process that was entered before its beginning was told."""
+        if process.parent_pid or not parent_pid:
+            return
+        process.parent_pid = parent_pid
+        parent = session.by_pid.get(parent_pid, 0)
+        if parent and session.processes[parent] is not process:
+            process.parent = parent
+            session.processes[parent].children += 1
+
+    def _count(self, session: SessionState, name: str, result: str) -> None:
+        labels = (("agentsight.result", result), ("gen_ai.agent.name", session.agent_name))
+        self._output.meter.add_labelled(name, 1, labels)
+
+    def _owner(self, session: SessionState, event: pb.Event) -> ProcessState:
+        """Return the process of `event`; one whose beginning was never seen is entered now."""
+        found = self.find(session, event.pid)
+        return found or self._enter(session, event, event.pid, 0, 0)
+
+    def _enter(
+        self, session: SessionState, event: pb.Event, pid: int, parent_pid: int, start_boot_ns: int
+    ) -> ProcessState:
+        before = self.find(session, pid)
+        if before is not None and not before.exited:
+            # The number was given to a new process, so the end of the old one was missed.
+            before.exited, before.exit_ns, before.exit_code = True, event.wall_ns, -1
+        parent = session.by_pid.get(parent_pid, 0) if parent_pid else 0
+        guessed = not start_boot_ns
+        start_boot_ns = start_boot_ns or event.boot_ns
+        process = ProcessState(
+            pid=pid,
+            parent=parent,
+            parent_pid=parent_pid,
+            start_boot_ns=start_boot_ns,
+            start_ns=event.wall_ns - event.boot_ns + start_boot_ns,
+            span_id=span_id(session.id, "process", pid, start_boot_ns),
+            guessed=guessed,
+        )
+        serial = session.next_serial
+        session.next_serial += 1
+        session.processes[serial] = process
+        session.by_pid[pid] = serial
+        session.undecided.append(serial)
+        if parent:
+            session.processes[parent].children += 1
+        session.totals.processes += 1
+        labels = (("gen_ai.agent.name", session.agent_name),)
+        self._output.meter.add_labelled("agentsight.processes", 1, labels)
+        return process
+
+
+def _same(process: ProcessState, start_boot_ns: int) -> bool:
+    """Tell whether a record with this start time is about `process`."""
+    if process.exited:
+        return False
+    if process.guessed or not start_boot_ns:
+        return True
+    return abs(process.start_boot_ns - start_boot_ns) < _SAME_START_NS
