@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,7 +19,9 @@ from typing import Self
 
 import h11
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from agentsight_core.telemetry.ledger import Ledger
 from agentsight_core.telemetry.links import Link
@@ -50,6 +52,21 @@ class _Response:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class _RefusedCollector(Collector):
+    def __init__(self, refused: Counter[str]) -> None:
+        self._refused = refused
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(
+            "agentsight_telemetry_refused",
+            "Clients of the telemetry port that got no page, by reason.",
+            labels=("reason",),
+        )
+        for reason, count in sorted(self._refused.items()):
+            family.add_metric((reason,), count)
+        yield family
+
+
 def _nothing_missing() -> Sequence[str]:
     return ()
 
@@ -78,6 +95,7 @@ class TelemetryServer:
         self._connections: set[asyncio.Task[None]] = set()
         # Clients that got no answer or were told that they are wrong: timeout, too_many, malformed…
         self.refused: Counter[str] = Counter()
+        registry.register(_RefusedCollector(self.refused))
 
     @property
     def port(self) -> int:

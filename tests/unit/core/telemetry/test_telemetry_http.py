@@ -134,7 +134,9 @@ async def test_garbage_is_refused_and_counted(
 ) -> None:
     assert (await talk(server, sent))[0] == status
     assert server.refused == {"malformed": 1}
-    assert (await get(server, "/healthz"))[0] == 200
+    status, _, body = await get(server, "/metrics")
+    assert status == 200
+    assert 'agentsight_telemetry_refused_total{reason="malformed"} 1.0' in body
 
 
 async def test_a_client_that_sends_slowly_is_cut_off_and_counted(server: TelemetryServer) -> None:
