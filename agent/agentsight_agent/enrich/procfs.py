@@ -38,14 +38,10 @@ class Process:
 
 def read_process(pid: int, proc: str = PROC) -> Process | None:
     """Return what /proc says about process `pid`; None when there is no such process."""
-    stat = _read(f"{proc}/{pid}/stat")
+    stat = _stat(pid, proc)
     if stat is None:
         return None
-    # The name in parentheses may hold spaces and parentheses itself.
-    opening, closing = stat.find("("), stat.rfind(")")
-    fields = stat[closing + 2 :].split()
-    if len(fields) < 20 or fields[0] in {"Z", "X"}:
-        return None
+    comm, fields = stat
     return Process(
         pid=pid,
         start_boot_ns=int(fields[19]) * _NS_PER_TICK,
@@ -54,9 +50,20 @@ def read_process(pid: int, proc: str = PROC) -> Process | None:
         argv=read_argv(pid, proc),
         cwd=read_cwd(pid, proc),
         uid=_uid(pid, proc),
-        comm=stat[opening + 1 : closing],
+        comm=comm,
         container_id=read_container_id(pid, proc) or "",
     )
+
+
+def is_running(pid: int, start_boot_ns: int, proc: str = PROC) -> bool:
+    """Say whether `pid` is still the process that started at `start_boot_ns` (to a clock tick)."""
+    stat = _stat(pid, proc)
+    return stat is not None and same_start(int(stat[1][19]) * _NS_PER_TICK, start_boot_ns)
+
+
+def same_start(one_ns: int, other_ns: int) -> bool:
+    """Say whether two start times, each exact or rounded to a clock tick, can be of one process."""
+    return abs(one_ns - other_ns) <= 2 * _NS_PER_TICK
 
 
 def read_argv(pid: int, proc: str = PROC) -> tuple[str, ...]:
@@ -108,6 +115,21 @@ def children(pid: int, proc: str = PROC) -> list[int]:
         text = _read(f"{proc}/{pid}/task/{thread}/children")
         found.extend(map(int, (text or "").split()))
     return found
+
+
+def _stat(pid: int, proc: str) -> tuple[str, list[str]] | None:
+    """Return name and fields 3 and following of /proc/PID/stat; None for zombies and nobody."""
+    text = _read(f"{proc}/{pid}/stat")
+    if text is None:
+        return None
+    # The name in parentheses may hold blanks and parentheses itself.
+    opening, closing = text.find("("), text.rfind(")")
+    fields = text[closing + 2 :].split()
+    return (
+        None
+        if len(fields) < 20 or fields[0] in {"Z", "X"}
+        else (text[opening + 1 : closing], fields)
+    )
 
 
 def _uid(pid: int, proc: str) -> int:

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from agentsight_agent.bpf.kernel import HookKind, TlsHook
 from agentsight_agent.tls import emulated
 from agentsight_agent.tls.elf import EM_X86_64, Elf, ElfError, Symbol
-from agentsight_agent.tls.hooks import HookKind, TlsHook
 from agentsight_agent.tls.x86 import RDI, RDX, RSI
 
 _PLAIN = {"SSL_read": HookKind.READ, "SSL_write": HookKind.WRITE}

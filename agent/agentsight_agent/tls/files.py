@@ -16,8 +16,8 @@ from typing import Protocol
 
 from agentsight_core.errors import AgentSightError
 
+from agentsight_agent.bpf.kernel import TlsHook
 from agentsight_agent.tls.discovery import Identity, TlsFile, identify, inspect
-from agentsight_agent.tls.hooks import TlsHook
 
 # Files without TLS code are forgotten when there are more, and looked at again when used again.
 _MAX_PLAIN_FILES = 50_000

@@ -1,7 +1,6 @@
 """Container ids out of cgroup texts as the runtimes write them."""
 
 import pytest
-
 from agentsight_agent.enrich.containers import container_id
 
 ID = "3f1d" * 16
@@ -21,12 +20,12 @@ POD_SLICE = POD.replace("-", "_")
         # containerd under Kubernetes
         f"11:cpu,cpuacct:/kubepods/burstable/{POD}/{ID}\n",
         f"0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-{POD_SLICE}.slice"
-        f"/cri-containerd-{ID}.scope\n",
+        + f"/cri-containerd-{ID}.scope\n",
         f"1:name=systemd:/system.slice/containerd.service/kubepods-{POD_SLICE}.slice"
         f":cri-containerd:{ID}\n",
         # CRI-O
         f"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-{POD_SLICE}.slice"
-        f"/crio-{ID}.scope/container\n",
+        + f"/crio-{ID}.scope/container\n",
         # Podman with and without root
         f"0::/machine.slice/libpod-{ID}.scope/container\n",
         f"0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope\n",

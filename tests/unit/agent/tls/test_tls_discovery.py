@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from agentsight_agent.bpf.kernel import HookKind
 from agentsight_agent.tls.discovery import TlsFile, Unhookable, inspect
 from agentsight_agent.tls.elf import Elf, ElfError
-from agentsight_agent.tls.hooks import HookKind
 from elftools.elf.elffile import ELFFile
 
 LIBSSL = "/usr/lib/x86_64-linux-gnu/libssl.so.3"

@@ -1,0 +1,73 @@
+"""Builds the events that sessions themselves give rise to.
+
+Pure: must not read anything.
+"""
+
+from __future__ import annotations
+
+from agentsight_core.pb import events_pb2 as pb
+
+from agentsight_agent.enrich.boot import Node
+from agentsight_agent.enrich.procfs import Process
+from agentsight_agent.sessions.session import Session
+
+
+class SessionEvents:
+    """Events of one node; `wall_offset_ns` is what Unix time is ahead of boot time."""
+
+    def __init__(self, node: Node, wall_offset_ns: int) -> None:
+        self.wall_offset_ns = wall_offset_ns
+        self._node = node
+
+    def started(
+        self, session: Session, root: Process, boot_ns: int, origin: pb.SessionOrigin, rule: str
+    ) -> pb.Event:
+        """Return the first event of a session."""
+        event = self._event(boot_ns, session.id, root.pid)
+        event.session_started.CopyFrom(
+            pb.SessionStarted(
+                root_pid=root.pid,
+                root_start_boot_ns=root.start_boot_ns,
+                origin=origin,
+                rule=rule,
+                agent_name=session.agent_name,
+                argv=root.argv,
+                cwd=root.cwd,
+                exe=root.exe,
+                uid=root.uid,
+                container_id=root.container_id,
+                node=self._node.name,
+                cluster=self._node.cluster,
+            )
+        )
+        return event
+
+    def ended(self, session: Session, boot_ns: int, *, watcher_stopped: bool = False) -> pb.Event:
+        """Return the last event of a session; the status is the one of its root process."""
+        event = self._event(boot_ns, session.id, session.root_pid)
+        event.session_ended.exit_code = session.exit_code
+        event.session_ended.exit_signal = session.exit_signal
+        event.session_ended.watcher_stopped = watcher_stopped
+        return event
+
+    def already_running(self, process: Process, boot_ns: int) -> pb.Event:
+        """Return the event that introduces a process which ran before it was watched."""
+        event = self._event(boot_ns, process.session, process.pid)
+        event.process_executed.CopyFrom(
+            pb.ProcessExecuted(
+                parent_pid=process.ppid,
+                start_boot_ns=process.start_boot_ns,
+                argv=process.argv,
+                exe=process.exe,
+                cwd=process.cwd,
+                uid=process.uid,
+                comm=process.comm,
+                container_id=process.container_id,
+                already_running=True,
+            )
+        )
+        return event
+
+    def _event(self, boot_ns: int, session: int, pid: int) -> pb.Event:
+        wall_ns = boot_ns + self.wall_offset_ns
+        return pb.Event(boot_ns=boot_ns, wall_ns=wall_ns, session=session, pid=pid, tid=pid)

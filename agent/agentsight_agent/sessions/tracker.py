@@ -1,0 +1,266 @@
+"""Follows sessions: which process belongs to which, when one begins, when it ends.
+
+The kernel tracks what it is told to and the children of those; this keeps the account and writes
+the events. The clock is the caller's. Must not read traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agentsight_core.ids import session_id
+from agentsight_core.pb import events_pb2 as pb
+
+from agentsight_agent.enrich import procfs
+from agentsight_agent.enrich.agent_names import agent_name
+from agentsight_agent.enrich.boot import Node
+from agentsight_agent.enrich.processes import ProcessTable
+from agentsight_agent.enrich.procfs import Process
+from agentsight_agent.sessions.events import SessionEvents
+from agentsight_agent.sessions.rules import RuleMatcher, SessionRule
+from agentsight_agent.sessions.session import KernelRecord, Session, TrackingKernel
+
+# A child forked after its parent was tracked inherits; a tree that still grows after so many scans
+# grows by such children only.
+_MAX_SCANS = 16
+
+
+class SessionTracker:
+    """All sessions of this node."""
+
+    def __init__(
+        self,
+        kernel: TrackingKernel,
+        node: Node,
+        rules: Iterable[SessionRule] = (),
+        *,
+        wall_offset_ns: int,
+        proc: str = procfs.PROC,
+    ) -> None:
+        self._events = SessionEvents(node, wall_offset_ns)
+        self._kernel = kernel
+        self._node = node
+        self._rules = [RuleMatcher(rule) for rule in rules]
+        self._proc = proc
+        self._processes = ProcessTable(proc)
+        self._sessions: dict[int, Session] = {}
+
+    def set_wall_offset(self, wall_offset_ns: int) -> None:
+        """Take another difference of Unix time and boot time: somebody has set the clock."""
+        self._events.wall_offset_ns = wall_offset_ns
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The sessions with a process alive."""
+        return tuple(self._sessions.values())
+
+    def session_of(self, pid: int) -> int:
+        """Return the session of a process, 0 if it is in none."""
+        process = self._processes.get(pid)
+        return process.session if process else 0
+
+    def process(self, pid: int) -> Process | None:
+        """Return what is known of a process of a session."""
+        return self._processes.get(pid)
+
+    def promote(self, pid: int, boot_ns: int) -> list[pb.Event]:
+        """Begin a session with `pid`, which talked to an LLM at `boot_ns`, as its root.
+
+        Returns the events to publish: SessionStarted, and a ProcessExecuted for every process that
+        is running already. Nothing if the process is in a session.
+        """
+        if pid in self._processes:
+            return []
+        origin = pb.SESSION_ORIGIN_PROMOTION
+        return self._begin(self._processes.look_up(pid, boot_ns), boot_ns, origin)
+
+    def begin(self, pid: int, boot_ns: int, rule: SessionRule) -> list[pb.Event]:
+        """Begin a session with `pid` as its root because of `rule`; as `promote`."""
+        if pid in self._processes:
+            return []
+        process = self._processes.look_up(pid, boot_ns)
+        return self._begin(process, boot_ns, pb.SESSION_ORIGIN_RULE, rule=rule)
+
+    def begin_running(self, boot_ns: int) -> list[pb.Event]:
+        """Begin the sessions that the rules ask for among the processes that run already."""
+        if not self._rules:
+            return []
+        found = (procfs.read_process(pid, self._proc) for pid in procfs.pids(self._proc))
+        running = [process for process in found if process is not None]
+        events: list[pb.Event] = []
+        # Parents first, so that their children are found as members.
+        for process in sorted(running, key=lambda p: (p.start_boot_ns, p.pid)):
+            rule = self._match(process)
+            if rule is not None and process.pid not in self._processes:
+                events += self._begin(process, boot_ns, pb.SESSION_ORIGIN_RULE, rule=rule)
+        return events
+
+    def on_process(self, record: KernelRecord) -> list[pb.Event]:
+        """Take a record of the kernel; return the events to publish."""
+        event = pb.Event.FromString(record.event)
+        match event.WhichOneof("body"):
+            case "process_forked":
+                return self._on_forked(event)
+            case "process_executed":
+                return self._on_executed(event)
+            case "process_exited":
+                return self._on_exited(event)
+        raise ValueError(f"{event.WhichOneof('body')} is no record of a process")
+
+    def sweep(self, boot_ns: int) -> list[pb.Event]:
+        """Let go of processes whose exit record was lost; call it every few seconds.
+
+        A process must be missing twice, as its record may still be on the way.
+        """
+        events: list[pb.Event] = []
+        for session in self.sessions:
+            gone = {pid for pid in session.live if not self._is_running(pid)}
+            for pid in gone & session.missing:
+                self._kernel.untrack(pid)
+                self._processes.remove(pid)
+                session.live.discard(pid)
+            session.missing = gone & session.live
+            events += self._end_if_empty(session, boot_ns)
+        return events
+
+    def stop(self, boot_ns: int) -> list[pb.Event]:
+        """End all sessions because the watcher stops."""
+        events = []
+        for session in self.sessions:
+            events.append(self._events.ended(session, boot_ns, watcher_stopped=True))
+            for pid in session.live:
+                self._kernel.untrack(pid)
+                self._processes.remove(pid)
+        self._sessions.clear()
+        return events
+
+    # ---- how sessions begin ----
+
+    def _begin(
+        self,
+        root: Process,
+        boot_ns: int,
+        origin: pb.SessionOrigin,
+        *,
+        rule: SessionRule | None = None,
+        executed: pb.Event | None = None,
+    ) -> list[pb.Event]:
+        """Begin a session; `executed` is the exec that made a rule match, if that was it."""
+        ident = session_id(self._node.cluster, self._node.boot_id, root.pid, root.start_boot_ns)
+        name = (rule and rule.agent_name) or agent_name(root.exe, root.argv, root.comm)
+        session = self._sessions[ident] = Session(ident, root.pid, name)
+        rule_name = rule.name if rule else ""
+        events = [self._events.started(session, root, boot_ns, origin, rule_name)]
+        self._admit(session, root)
+        events.append(executed or self._events.already_running(root, boot_ns))
+        if executed is not None:
+            executed.session = ident
+        events += self._admit_children(session, boot_ns)
+        return events
+
+    def _admit(self, session: Session, process: Process) -> None:
+        """Make `process` a member and have the kernel track it."""
+        self._processes.admit(process, session.id)
+        session.live.add(process.pid)
+        self._kernel.track(process.pid, session.id)
+        if not self._is_running(process.pid):
+            # It ended before it was tracked: the entry would make a stranger with its pid a member.
+            self._kernel.untrack(process.pid)
+
+    def _admit_children(self, session: Session, boot_ns: int) -> list[pb.Event]:
+        """Admit all that the root has started before it was tracked, until a scan finds no more."""
+        events: list[pb.Event] = []
+        seen = {session.root_pid}
+        for _ in range(_MAX_SCANS):
+            scan = procfs.descendants(session.root_pid, self._proc)
+            found = [pid for pid in scan if pid not in seen]
+            if not found:
+                break
+            for pid in found:
+                seen.add(pid)
+                process = procfs.read_process(pid, self._proc)
+                if process is not None and pid not in self._processes:
+                    self._admit(session, process)
+                    events.append(self._events.already_running(process, boot_ns))
+        return events
+
+    # ---- what the kernel tells ----
+
+    def _on_forked(self, event: pb.Event) -> list[pb.Event]:
+        session = self._sessions.get(event.session)
+        if session is None:
+            return [event] if event.session else []
+        known = self._processes.get(event.pid)
+        start_ns = event.process_forked.start_boot_ns
+        if known is not None and procfs.same_start(known.start_boot_ns, start_ns):
+            # Found in /proc before its record came: it has been published as already running.
+            known.start_boot_ns = start_ns
+            return []
+        self._processes.admit(self._processes.forked(event), session.id)
+        session.live.add(event.pid)
+        return [event]
+
+    def _on_executed(self, event: pb.Event) -> list[pb.Event]:
+        known = self._processes.get(event.pid)
+        start_ns = event.process_executed.start_boot_ns
+        # The record may be older than the session; or the pid now belongs to somebody else.
+        same = known is not None and procfs.same_start(known.start_boot_ns, start_ns)
+        ident = event.session or (known.session if known and same else 0)
+        session = self._sessions.get(ident)
+        if session is None:
+            return [event] if event.session else self._on_stranger(event)
+        event.session = ident
+        self._processes.admit(self._processes.executed(event), ident)
+        session.live.add(event.pid)
+        return [event]
+
+    def _on_stranger(self, event: pb.Event) -> list[pb.Event]:
+        process = self._processes.note_stranger(event)
+        if not self._rules:
+            return []
+        if any(rule.needs_container for rule in self._rules):
+            process.container_id = procfs.read_container_id(event.pid, self._proc) or ""
+        rule = self._match(process)
+        if rule is None:
+            return []
+        self._complete(event)
+        process = self._processes.executed(event)
+        origin = pb.SESSION_ORIGIN_RULE
+        return self._begin(process, event.boot_ns, origin, rule=rule, executed=event)
+
+    def _complete(self, event: pb.Event) -> None:
+        """Read the arguments that the kernel shortens for processes that it does not track."""
+        if event.process_executed.argv_truncated:
+            argv = procfs.read_argv(event.pid, self._proc)
+            if argv:
+                event.process_executed.argv[:] = argv
+                event.process_executed.argv_truncated = False
+
+    def _on_exited(self, event: pb.Event) -> list[pb.Event]:
+        process = self._processes.remove(event.pid)
+        ident = event.session or (process.session if process else 0)
+        session = self._sessions.get(ident)
+        if session is None:
+            return [event] if event.session else []
+        event.session = ident
+        session.live.discard(event.pid)
+        if event.pid == session.root_pid:
+            session.exit_code = event.process_exited.exit_code
+            session.exit_signal = event.process_exited.exit_signal
+        return [event, *self._end_if_empty(session, event.boot_ns)]
+
+    # ---- how they end ----
+
+    def _end_if_empty(self, session: Session, boot_ns: int) -> list[pb.Event]:
+        if session.live:
+            return []
+        del self._sessions[session.id]
+        return [self._events.ended(session, boot_ns)]
+
+    def _is_running(self, pid: int) -> bool:
+        process = self._processes.get(pid)
+        return process is not None and procfs.is_running(pid, process.start_boot_ns, self._proc)
+
+    def _match(self, process: Process) -> SessionRule | None:
+        """Return the first rule that matches."""
+        return next((m.rule for m in self._rules if m.matches(process)), None)
