@@ -198,7 +198,8 @@ class Sessions:
 def _waits(session: SessionState) -> bool:
     """Tell whether anything becomes ripe by the mere passing of time."""
     return bool(
-        session.tools
+        session.end_ns
+        or session.tools
         or session.undecided
         or session.retrying
         or any(thread.turn is not None for thread in session.threads.values())
