@@ -6,6 +6,7 @@ long to wait and when to give up is the caller's knowledge.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -228,7 +229,13 @@ class Bus:
 
 @contextlib.contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Raise what the client library raises as an error of ours, chained."""
+    """Raise what the client library raises as an error of ours, chained.
+
+    The library waits with asyncio.wait_for, which in Python 3.11 forgets a cancellation that comes
+    together with the result (https://github.com/python/cpython/issues/86296): it is raised here.
+    """
+    task = asyncio.current_task()
+    cancelling = task.cancelling() if task else 0
     try:
         yield
     except nats.errors.MaxPayloadError as error:
@@ -239,6 +246,9 @@ def translated(doing: str) -> Iterator[None]:
         raise _of_api(doing, error) from error
     except (nats.errors.Error, OSError, TimeoutError, json.JSONDecodeError) as error:
         raise Retryable(f"{doing}: {type(error).__name__} {error}") from error
+    finally:
+        if task and task.cancelling() > cancelling:
+            raise asyncio.CancelledError
 
 
 def _of_api(doing: str, error: APIError) -> Exception:

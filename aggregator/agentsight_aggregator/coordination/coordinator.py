@@ -1,0 +1,42 @@
+"""The contract of a coordinator; `tests/contract` holds every implementation to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A partition that this member owns."""
+
+    partition: int
+    # Grows with every assignment of the partition, to whomever: the younger one is right.
+    fence: int
+
+
+class Coordinator(Protocol):
+    """Membership in a group that shares the partitions; an async context manager."""
+
+    async def __aenter__(self) -> Self:
+        """Join the group."""
+        ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the group, giving up all partitions."""
+        ...
+
+    def assignments(self) -> AsyncIterator[frozenset[Assignment]]:
+        """Yield everything this member owns, at once and after every change, until it leaves."""
+        ...
+
+    def owns(self, assignment: Assignment) -> bool:
+        """Whether the assignment holds at this moment, by the member's own monotonic clock."""
+        ...

@@ -1,0 +1,46 @@
+"""The coordinator of a single process: it owns everything.
+
+Must not be used where several aggregators share a bus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+from agentsight_aggregator.coordination.coordinator import Assignment
+
+
+class LocalCoordinator:
+    """Owns partitions 0…`partitions` - 1 for as long as it is entered."""
+
+    def __init__(self, partitions: int) -> None:
+        self._mine = frozenset(Assignment(number, fence=1) for number in range(partitions))
+        self._left = asyncio.Event()
+        self._left.set()
+
+    async def __aenter__(self) -> Self:
+        """Take all partitions."""
+        self._left.clear()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give all partitions up."""
+        self._left.set()
+
+    async def assignments(self) -> AsyncIterator[frozenset[Assignment]]:
+        """Yield all partitions once, and end when the member has left."""
+        if not self._left.is_set():
+            yield self._mine
+            await self._left.wait()
+
+    def owns(self, assignment: Assignment) -> bool:
+        """Whether this member is in and `assignment` is one of its own."""
+        return not self._left.is_set() and assignment in self._mine

@@ -1,0 +1,255 @@
+"""The worker of one partition: take it, replay to where it was answered, then fold, write, save.
+
+The order within a step makes any crash harmless: dead letters, then findings, then (sometimes) the
+checkpoint, then the acknowledgement of what the checkpoint covers.
+
+Must not decide who owns the partition.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+from agentsight_core import wire
+from agentsight_core.bus import subjects
+from agentsight_core.bus.connection import Bus, Outgoing, SequenceConflict
+from agentsight_core.bus.letters import DeadLetter, write_letter
+from agentsight_core.bus.provisioning import MAX_ACK_PENDING
+from agentsight_core.errors import AgentSightError
+from agentsight_core.pb import events_pb2 as pb
+from agentsight_core.ports import Analyzer
+from agentsight_core.telemetry.ledger import Ledger
+
+from agentsight_aggregator.worker.answers import Answer, Answers, Fenced
+from agentsight_aggregator.worker.checkpoints import CheckpointStore, CheckpointTooLarge
+from agentsight_aggregator.worker.folding import Folding, Outcome, Result
+from agentsight_aggregator.worker.reader import Delivery, PartitionReader, ReaderSettings
+
+_log = logging.getLogger(__name__)
+
+# A mark that no finding's place reaches: all findings of an input.
+_ALL = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """The rhythm of a worker."""
+
+    reader: ReaderSettings = field(default_factory=ReaderSettings)
+    checkpoint_seconds: float = 5.0
+    # When nothing but the clock has moved; below the consumer's time to acknowledge.
+    idle_checkpoint_seconds: float = 20.0
+    tick_seconds: float = 5.0
+
+
+class PartitionWorker:
+    """Works on one partition from `run` until `stop`, a refusal, or a failure of the bus."""
+
+    def __init__(
+        self,
+        partition: int,
+        make_fold: Callable[[int], Analyzer],
+        bus: Bus,
+        ledger: Ledger,
+        settings: WorkerSettings,
+    ) -> None:
+        self.partition = partition
+        self._make_fold = make_fold
+        self._bus = bus
+        self._settings = settings
+        self._frames = ledger.stage("worker", "frames")
+        self._findings = ledger.stage("findings", "findings")
+        # Up to here this process has counted frames; a replay does not count again.
+        self._counted = 0
+        self._stopping = asyncio.Event()
+        self._stepped = asyncio.Condition()
+        self._folding: Folding | None = None
+        self._answers = Answers(bus, partition, "")
+        self._checkpoints = CheckpointStore(bus, partition)
+        self._reader = PartitionReader(bus, partition, settings.reader)
+        self._unacknowledged: list[str] = []
+        self._saved_at = 0.0
+        self._saved_position = 0
+        self._saw_frames = False
+
+    @property
+    def fold(self) -> Analyzer | None:
+        """The fold while the partition is owned and caught up with its answers, else None."""
+        folding = self._folding
+        caught_up = folding is not None and folding.position >= self._answers.place[0]
+        return folding.fold if folding is not None and caught_up else None
+
+    @property
+    def position(self) -> int:
+        """Sequence in EVENTS of the last message whose findings are written."""
+        return self._folding.position if self._folding else 0
+
+    def stop(self) -> None:
+        """Let `run` save a checkpoint and return."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Take the partition and work on it until `stop`.
+
+        Raises Fenced when another owner has written, Retryable when the bus fails. Either way the
+        state is dropped, and running again takes the partition anew.
+        """
+        try:
+            folding = await self._take()
+            async with contextlib.AsyncExitStack() as stack:
+                ticking = asyncio.create_task(self._tick_forever())
+                stack.callback(ticking.cancel)
+                while not self._stopping.is_set():
+                    await self._step(folding)
+                await self._save(folding)
+        finally:
+            self._folding = None
+            await self._reader.stop()
+
+    async def _take(self) -> Folding:
+        """Restore the last checkpoint and learn what is answered since."""
+        folding = Folding(self.partition, self._make_fold(self.partition))
+        state = await self._checkpoints.load()
+        if state is not None:
+            folding = self._restored(folding, state)
+        self._answers = Answers(self._bus, self.partition, uuid.uuid4().hex)
+        await self._answers.read_last()
+        # What a checkpoint covers is answered, even if the findings have expired since.
+        self._answers.place = max(self._answers.place, (folding.position, _ALL))
+        await self._reader.start(folding.position)
+        self._unacknowledged = []
+        self._saved_at, self._saved_position = time.monotonic(), folding.position
+        self._folding = folding
+        return folding
+
+    def _restored(self, folding: Folding, state: bytes) -> Folding:
+        try:
+            folding.restore(state)
+        except msgspec.DecodeError as error:
+            _log.error(
+                "partition %d: the checkpoint is of another version: %s", self.partition, error
+            )
+            return Folding(self.partition, self._make_fold(self.partition))
+        return folding
+
+    async def _step(self, folding: Folding) -> None:
+        deliveries = await self._reader.fetch()
+        results: list[tuple[Delivery, Result]] = []
+        for delivery in deliveries:
+            results.append((delivery, self._fold_one(folding, delivery)))
+            # Frames are large: let the other partitions and the connection have their turn.
+            await asyncio.sleep(0)
+        await self._bury(results)
+        answers = [
+            Answer((delivery.sequence, number), finding)
+            for delivery, result in results
+            for number, finding in enumerate(result.findings, start=1)
+        ]
+        too_large = self._answers.too_large
+        written = await self._answers.append(answers)
+        self._findings.received += written
+        self._findings.emitted += written - (self._answers.too_large - too_large)
+        if self._answers.too_large > too_large:
+            self._findings.drop("too_large", self._answers.too_large - too_large)
+        self._count(results)
+        self._unacknowledged += [delivery.reply for delivery in deliveries]
+        if self._is_save_due(folding):
+            await self._save(folding)
+        async with self._stepped:
+            self._stepped.notify_all()
+
+    def _fold_one(self, folding: Folding, delivery: Delivery) -> Result:
+        if self._reader.is_tick(delivery):
+            return folding.tick(delivery.sequence, delivery.data)
+        self._saw_frames = True
+        return folding.frame(delivery.sequence, delivery.data, replayed=delivery.replayed)
+
+    async def _bury(self, results: list[tuple[Delivery, Result]]) -> None:
+        """Write the dead letters that are not covered by what is answered already."""
+        for delivery, result in results:
+            if result.outcome is not Outcome.DEAD or delivery.sequence < self._answers.place[0]:
+                continue
+            letter = DeadLetter(
+                stage=result.stage,
+                error=result.error,
+                attempts=1,
+                time_ns=time.time_ns(),
+                partition=self.partition,
+                subject=delivery.subject,
+                sequence=delivery.sequence,
+                data=delivery.data,
+            )
+            await write_letter(self._bus, letter)
+
+    def _count(self, results: list[tuple[Delivery, Result]]) -> None:
+        for delivery, result in results:
+            if delivery.sequence <= self._counted or self._reader.is_tick(delivery):
+                continue
+            self._counted = delivery.sequence
+            self._frames.received += 1 + result.missing
+            if result.missing:
+                self._frames.drop("gap", result.missing)
+            if result.outcome is Outcome.FOLDED:
+                self._frames.emitted += 1
+            elif result.outcome is Outcome.DUPLICATE:
+                self._frames.filter("duplicate")
+            else:
+                self._frames.drop("dead_letter")
+
+    # ---- checkpoint ----
+
+    def _is_save_due(self, folding: Folding) -> bool:
+        if folding.position == self._saved_position:
+            return False
+        settings = self._settings
+        seconds = (
+            settings.checkpoint_seconds if self._saw_frames else settings.idle_checkpoint_seconds
+        )
+        return (
+            time.monotonic() - self._saved_at >= seconds
+            or len(self._unacknowledged) >= MAX_ACK_PENDING // 2
+        )
+
+    async def _save(self, folding: Folding) -> None:
+        try:
+            await self._checkpoints.save(folding.snapshot(), folding.position)
+        except SequenceConflict as error:
+            raise Fenced(f"partition {self.partition} has another owner: {error}") from error
+        except CheckpointTooLarge as error:
+            # Nothing is lost by it: a restart only replays more.
+            _log.error("%s", error)
+        self._saved_at, self._saved_position = time.monotonic(), folding.position
+        self._saw_frames = False
+        replies, self._unacknowledged = self._unacknowledged, []
+        await self._reader.acknowledge(replies)
+
+    # ---- time ----
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.tick_seconds)
+            try:
+                await self.tick()
+            except AgentSightError as error:
+                # The next one tells the time as well.
+                _log.info("partition %d: no tick: %s", self.partition, error)
+
+    async def tick(self) -> int:
+        """Put the present time into the partition's log; return its place there."""
+        now_ns = time.time_ns()
+        header = pb.FrameHeader(agent_id="tick", epoch_ns=now_ns, seq=1, event_count=1)
+        event = pb.Event(wall_ns=now_ns, tick=pb.Tick())
+        frame = wire.encode_frame(header, wire.encode_events([event]))
+        return await self._bus.publish(Outgoing(subjects.tick_subject(self.partition), frame))
+
+    async def reached(self, sequence: int) -> None:
+        """Return when everything up to `sequence` in EVENTS is answered."""
+        async with self._stepped:
+            await self._stepped.wait_for(lambda: self.position >= sequence)
