@@ -19,13 +19,19 @@ POD_SLICE = POD.replace("-", "_")
         f"0::/system.slice/docker-{ID}.scope/init.scope\n",
         # containerd under Kubernetes
         f"11:cpu,cpuacct:/kubepods/burstable/{POD}/{ID}\n",
-        f"0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-{POD_SLICE}.slice"
-        + f"/cri-containerd-{ID}.scope\n",
-        f"1:name=systemd:/system.slice/containerd.service/kubepods-{POD_SLICE}.slice"
-        f":cri-containerd:{ID}\n",
+        (
+            f"0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-{POD_SLICE}.slice"
+            f"/cri-containerd-{ID}.scope\n"
+        ),
+        (
+            f"1:name=systemd:/system.slice/containerd.service/kubepods-{POD_SLICE}.slice"
+            f":cri-containerd:{ID}\n"
+        ),
         # CRI-O
-        f"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-{POD_SLICE}.slice"
-        + f"/crio-{ID}.scope/container\n",
+        (
+            f"0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-{POD_SLICE}.slice"
+            f"/crio-{ID}.scope/container\n"
+        ),
         # Podman with and without root
         f"0::/machine.slice/libpod-{ID}.scope/container\n",
         f"0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope\n",
