@@ -95,7 +95,12 @@ class Calls:
             cause = self._cause(session, call, exchange.pid, number)
             if cause is not None and thread.kind != "main":
                 thread.kind = "subagent"
-            self._turns.begin(session, thread, call, key, cause)
+            turn = self._turns.begin(session, thread, call, key, cause)
+            if cause is not None:
+                edge = pb.Edge(
+                    trace_id=turn.trace_id, method=cause.method, confidence=cause.confidence
+                )
+                self._output.edge(session, call.start_ns, cause.parent_span_id, turn.span_id, edge)
         assert thread.turn is not None
         placed = _placed(call, exchange, number, thread.turn.trace_id, thread.turn.span_id)
         placed = msgspec.structs.replace(placed, known=found.known if found else 0)
@@ -165,7 +170,7 @@ class Calls:
         if placed.attempts:
             threads.remember(session, placed.thread, call)
         self._turns.add_call(thread.turn, call)
-        self._tools.open(session, placed)
+        self._tools.open(session, placed, thread.turn.parent_span_id)
         if threads.is_final(call):
             self._turns.end(session, thread)
 
@@ -224,4 +229,11 @@ def _asks_for(tool: ToolState, prompt: str) -> bool:
     """Tell whether `prompt` is, or holds, what the arguments of `tool` hand to a subagent."""
     if len(prompt) < _MIN_PROMPT_CHARS:
         return False
-    return any(len(text) >= _MIN_PROMPT_CHARS and text in prompt for text in tool.needles)
+    prose = (text for text in tool.needles if len(text) >= _MIN_PROMPT_CHARS and " " in text)
+    # Agents put reminders around what they hand on.
+    return any(
+        prompt.startswith(text)
+        or prompt.endswith(text)
+        or (text in prompt and 2 * len(text) >= len(prompt))
+        for text in prose
+    )

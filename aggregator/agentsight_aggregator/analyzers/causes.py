@@ -110,7 +110,9 @@ class Causes:
         while running and ancestor is not None:
             mine = [tool for tool in running if tool.pid == ancestor.pid]
             if mine or (ancestor.cause is not None and ancestor.cause.by_tool):
-                return mine
+                # Of a subagent's tool call and the one that started the subagent, only the former.
+                above = {tool.above_span_id for tool in mine}
+                return [tool for tool in mine if tool.span_id not in above]
             ancestor = session.processes.get(ancestor.parent)
         # Lineage is not known: only arguments tell, unless the parent was never watched.
         return [tool for tool in running if match_arguments(process, tool).score >= 0.9]
@@ -163,7 +165,8 @@ class Causes:
         elif parent is not None and parent.cause is not None:
             self._give_parent(session, process, parent)
         else:
-            session.root_needed = True
+            earliest = session.root_start_ns or process.start_ns
+            session.root_start_ns = min(earliest, process.start_ns)
             process.cause = Cause(session.trace_id, session.span_id, "", 0.0)
 
     def _edge(self, session: SessionState, process: ProcessState, cause: bytes) -> None:

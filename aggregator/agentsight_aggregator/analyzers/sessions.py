@@ -72,7 +72,7 @@ class Sessions:
         self._end_quiet_turns(session, now_ns)
         self._causes.settle(session, now_ns, busy_since_ns=busy_since_ns, last=last)
         self._place_effects(session, ripe_ns)
-        for tool in [tool for tool in session.tools if tool.outcome and tool.end_ns <= ripe_ns]:
+        for tool in [tool for tool in session.tools if _ripe(session, tool, ripe_ns)]:
             self._tools.write(session, tool, now_ns, tool.outcome)
         self._write_processes(session, ripe_ns)
         session.due_ns = now_ns + _SETTLE_EVERY_NS if _waits(session) else 0
@@ -95,7 +95,7 @@ class Sessions:
         for process in session.processes.values():
             if not process.written:
                 write_process(self._output, session, process, end_ns)
-        if session.root_needed:
+        if session.root_start_ns:
             self._write_root(session, end_ns)
         self.summarize(session)
         self._output.meter.add("agentsight.sessions", 1, state=why)
@@ -188,11 +188,21 @@ class Sessions:
             span_id=session.span_id,
             name=storable(f"session {session.agent_name}"),
             kind=pb.SPAN_KIND_INTERNAL,
-            start_ns=session.start_ns,
+            start_ns=min(session.start_ns, session.root_start_ns),
             end_ns=max(end_ns, session.start_ns),
             status=pb.SPAN_STATUS_ERROR if failed else pb.SPAN_STATUS_UNSET,
         )
         self._output.span(session, span, {"gen_ai.agent.name": session.agent_name})
+
+
+def _ripe(session: SessionState, tool: ToolState, ripe_ns: int) -> bool:
+    """Tell whether `tool` is over and no process that it may have caused is still to be placed."""
+    if not tool.outcome or tool.end_ns > ripe_ns:
+        return False
+    return not any(
+        tool.window_start_ns <= session.processes[serial].start_ns <= tool.end_ns
+        for serial in session.undecided
+    )
 
 
 def _waits(session: SessionState) -> bool:

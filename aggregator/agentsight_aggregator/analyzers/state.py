@@ -111,6 +111,8 @@ class ToolState(msgspec.Struct):
     trace_id: bytes
     span_id: bytes
     turn_span_id: bytes
+    # The span above its turn: the tool call or process that started a subagent; b"" = none.
+    above_span_id: bytes
     thread: int
     # The process that talks to the model.
     pid: int
@@ -235,8 +237,8 @@ class SessionState(msgspec.Struct):
     cwd: str = ""
     root_pid: int = 0
     imported: bool = False
-    # Someone hangs under the session's own span, so it must be written.
-    root_needed: bool = False
+    # When the first of those began that hang under the session's own span; 0 = there is none.
+    root_start_ns: int = 0
     idle: bool = False
     end_ns: int = 0
     exit_code: int = 0

@@ -31,11 +31,11 @@ class Tools:
     def __init__(self, output: Output) -> None:
         self._output = output
 
-    def open(self, session: SessionState, placed: Placed) -> None:
-        """Open what the answer of `placed` asks for."""
+    def open(self, session: SessionState, placed: Placed, above_span_id: bytes) -> None:
+        """Open what the answer of `placed` asks for; `above_span_id` is above its turn."""
         call = placed.call
         for position, wanted in enumerate(call.tool_calls):
-            tool = _tool(session, placed, wanted, position)
+            tool = _tool(session, placed, above_span_id, wanted, position)
             session.tools.append(tool)
             edge = pb.Edge(trace_id=tool.trace_id, method="requested", confidence=1.0)
             self._output.edge(session, call.end_ns, placed.span_id, tool.span_id, edge)
@@ -146,7 +146,9 @@ def _strings(value: object, depth: int) -> list[str]:
     return found
 
 
-def _tool(session: SessionState, placed: Placed, wanted: ToolCall, position: int) -> ToolState:
+def _tool(
+    session: SessionState, placed: Placed, above_span_id: bytes, wanted: ToolCall, position: int
+) -> ToolState:
     call = placed.call
     about = (session.id, placed.connection, placed.index, call.start_ns, position)
     return ToolState(
@@ -157,6 +159,7 @@ def _tool(session: SessionState, placed: Placed, wanted: ToolCall, position: int
         trace_id=placed.trace_id,
         span_id=span_id(placed.trace_id, "tool", *about),
         turn_span_id=placed.parent_span_id,
+        above_span_id=above_span_id,
         thread=placed.thread,
         pid=placed.pid,
         window_start_ns=call.first_chunk_ns or call.end_ns,

@@ -61,7 +61,7 @@ class Turns:
         turn.output_tokens += call.usage.output_tokens or 0
         turn.cost_usd += call.cost_usd or 0.0
         turn.unpriced_calls += call.cost_usd is None
-        turn.models = _with(turn.models, call.response_model or call.request_model)
+        turn.models = _with(turn.models, call.request_model or call.response_model)
         turn.providers = _with(turn.providers, call.provider)
         turn.error_type = call.error_type
         turn.finish_reasons = call.finish_reasons

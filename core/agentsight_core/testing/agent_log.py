@@ -120,6 +120,7 @@ class AgentLog:
         *,
         pid: int = AGENT_PID,
         target: str = "/v1/messages",
+        authority: str = "api.anthropic.com",
     ) -> None:
         """Add an HTTP exchange on a connection of its own."""
         self._connections += 1
@@ -130,7 +131,7 @@ class AgentLog:
             method="POST",
             target=target,
             scheme="https",
-            authority="api.anthropic.com",
+            authority=authority,
             headers=headers,
             version="1.1",
             peer_address="192.0.2.7",
