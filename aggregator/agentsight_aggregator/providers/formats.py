@@ -1,0 +1,54 @@
+"""The table from wire format to its readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agentsight_core.endpoints import Endpoint
+
+from agentsight_aggregator.providers import (
+    anthropic,
+    bedrock,
+    bedrock_invoke,
+    cohere,
+    embeddings,
+    gemini,
+    interactions,
+    ollama,
+    openai_chat,
+    openai_responses,
+    prompts,
+)
+from agentsight_aggregator.providers.drafts import WireFormat
+
+
+def _always(wire: WireFormat) -> Callable[[Endpoint], WireFormat]:
+    return lambda _endpoint: wire
+
+
+# `Endpoint.api` → its readers; for Bedrock invoke the model in the path decides on the format.
+FORMATS: dict[str, Callable[[Endpoint], WireFormat]] = {
+    "anthropic.complete": _always(anthropic.COMPLETE),
+    "anthropic.messages": _always(anthropic.MESSAGES),
+    "bedrock.converse": _always(bedrock.CONVERSE),
+    "bedrock.invoke": bedrock_invoke.choose_format,
+    "cohere.chat": _always(cohere.CHAT),
+    "cohere.chat_v1": _always(cohere.CHAT_V1),
+    "cohere.embed": _always(embeddings.COHERE),
+    "cohere.generate": _always(cohere.CHAT_V1),
+    "gemini.embed": _always(embeddings.GOOGLE),
+    "gemini.generate": _always(gemini.GENERATE),
+    "gemini.interactions": _always(interactions.INTERACTIONS),
+    "gemini.predict": _always(embeddings.GOOGLE),
+    "llamacpp.completion": _always(prompts.PROMPT),
+    "ollama.chat": _always(ollama.CHAT),
+    "ollama.embed": _always(embeddings.OLLAMA),
+    "ollama.generate": _always(ollama.CHAT),
+    "openai.chat": _always(openai_chat.CHAT),
+    "openai.completions": _always(openai_chat.COMPLETIONS),
+    "openai.embeddings": _always(embeddings.EMBEDDINGS),
+    "openai.responses": _always(openai_responses.RESPONSES),
+    "tgi.generate": _always(prompts.PROMPT),
+    "watsonx.embeddings": _always(embeddings.EMBEDDINGS),
+    "watsonx.generation": _always(prompts.PROMPT),
+}

@@ -1,0 +1,66 @@
+"""Token counts of the OpenAI shape, in the variants that compatible hosts make of it.
+
+https://platform.openai.com/docs/api-reference/chat/object (usage)
+"""
+
+from __future__ import annotations
+
+from agentsight_aggregator.call import Usage
+from agentsight_aggregator.providers.payload import count, record
+
+
+def read_usage(value: object) -> Usage:
+    """Return the counts of a `usage` object; None for what it does not say."""
+    usage = record(value)
+    details = record(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
+    written = record(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
+    input_tokens = _first(usage, "prompt_tokens", "input_tokens")
+    reasoning = _first(written, "reasoning_tokens")
+    if reasoning is None:
+        reasoning = _first(usage, "reasoning_tokens")
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=_output_tokens(usage, input_tokens, reasoning),
+        cache_read_tokens=_cache_read(usage, details),
+        cache_write_tokens=_first(details, "cache_write_tokens", "cache_creation_tokens"),
+        reasoning_tokens=reasoning,
+    )
+
+
+def _first(fields: dict[str, object], *keys: str) -> int | None:
+    for key in keys:
+        value = count(fields.get(key))
+        if value is not None:
+            return value
+    return None
+
+
+def _cache_read(usage: dict[str, object], details: dict[str, object]) -> int | None:
+    cached = _first(details, "cached_tokens", "cache_read_tokens")
+    if cached is not None:
+        return cached
+    # DeepSeek; Moonshot; Mistral; Databricks
+    return _first(
+        usage,
+        "prompt_cache_hit_tokens",
+        "cached_tokens",
+        "num_cached_tokens",
+        "cache_read_input_tokens",
+    )
+
+
+def _output_tokens(
+    usage: dict[str, object], input_tokens: int | None, reasoning: int | None
+) -> int | None:
+    """OpenAI counts reasoning in completion_tokens; x.ai and Perplexity count it beside them.
+
+    The sum tells which: prompt + completion + reasoning = total, or more reasoning than completion.
+    Perplexity's sum leaves reasoning out, but it alone counts searches.
+    """
+    output = _first(usage, "completion_tokens", "output_tokens")
+    if output is None or not reasoning:
+        return output
+    whole = count(usage.get("total_tokens"))
+    apart = whole is not None and whole == (input_tokens or 0) + output + reasoning
+    by_name = "num_search_queries" in usage or "citation_tokens" in usage
+    return output + reasoning if apart or by_name or reasoning > output else output
