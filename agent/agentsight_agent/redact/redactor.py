@@ -1,0 +1,213 @@
+"""What leaves the node of an HTTP message or a command line, by capture mode.
+
+Must not let content through when something goes wrong: then it is dropped and counted, and only
+the metadata goes on.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Hashable, Sequence
+from typing import assert_never
+
+import msgspec
+from agentsight_core.parsers.messages import (
+    BodyPart,
+    ExchangeFinished,
+    Headers,
+    HttpMessage,
+    RequestStarted,
+    ResponseStarted,
+)
+from agentsight_core.pb import events_pb2 as pb
+
+from agentsight_agent.redact.arguments import redact_arguments
+from agentsight_agent.redact.headers import is_credential, is_metadata
+from agentsight_agent.redact.rules import Scanner
+from agentsight_agent.redact.text import Replacement, TextRedactor
+
+DROPPED = "<dropped>"
+_QUERY_SECRET = re.compile(
+    r"([?&](?:key|code|sig|auth|(?:[a-z0-9-]+[_-])?(?:token|secret|password|signature|credential"
+    r"|api[_-]?key|apikey|access[_-]?key))=)([^&#<][^&#]*)",
+    re.IGNORECASE,
+)
+
+
+class CaptureMode(enum.Enum):
+    """How much of what an agent says leaves its node."""
+
+    # No HTTP at all.
+    NONE = "none"
+    # No bodies, no query strings, and of the headers only those that say nothing of content.
+    METADATA = "metadata"
+    # Everything but credentials.
+    REDACTED = "redacted"
+    # Everything.
+    FULL = "full"
+
+
+class Redactor:
+    """Redacts the messages of all connections of an agent.
+
+    `key` keys the hashes that replace credentials: the same credential gives the same hash
+    wherever it occurs under the same key, and without the key a hash tells nothing.
+    """
+
+    def __init__(self, mode: CaptureMode, key: bytes, scanner: Scanner | None = None) -> None:
+        self._mode = mode
+        self._scanner = scanner or Scanner()
+        self._replace = Replacement(key)
+        # (connection, exchange, direction); None: its redaction has failed, all of it is dropped.
+        self._bodies: dict[tuple[Hashable, int, int], TextRedactor | None] = {}
+        # Body bytes that were not given on, by reason ("mode", "failed").
+        self.dropped_bytes: dict[str, int] = {}
+        # How often something raised and content was dropped instead of redacted.
+        self.failures = 0
+
+    @property
+    def redactions(self) -> dict[str, int]:
+        """How many credentials were replaced, by rule."""
+        return self._replace.counts
+
+    @property
+    def held_bytes(self) -> int:
+        """Body bytes that wait for the next part, as a credential may begin in them."""
+        return sum(body.held_bytes for body in self._bodies.values() if body is not None)
+
+    def message(self, stream_key: Hashable, message: HttpMessage) -> list[HttpMessage]:
+        """Return what may leave of `message`, of the connection `stream_key`.
+
+        The end of a body may come only with the end of its exchange.
+        """
+        if self._mode is CaptureMode.NONE:
+            if isinstance(message, BodyPart):
+                self._drop("mode", len(message.data))
+            return []
+        if self._mode is CaptureMode.FULL:
+            return [message]
+        match message:
+            case RequestStarted():
+                return [self._request(message)]
+            case ResponseStarted():
+                return [msgspec.structs.replace(message, headers=self._headers(message.headers))]
+            case BodyPart():
+                return self._body(stream_key, message)
+            case ExchangeFinished():
+                return self._finish(stream_key, message)
+            case _:
+                assert_never(message)
+
+    def argv(self, argv: Sequence[str]) -> list[str]:
+        """Return the command line with credentials replaced, in all modes but full."""
+        if self._mode is CaptureMode.FULL:
+            return list(argv)
+        try:
+            return redact_arguments(argv, self._secret, self._text)
+        except Exception:  # noqa: BLE001 - fails closed: no bug here may let a credential out
+            self.failures += 1
+            return [DROPPED for _ in argv]
+
+    def _request(self, message: RequestStarted) -> RequestStarted:
+        headers = self._headers(message.headers)
+        try:
+            target = self._target(message.target)
+        except Exception:  # noqa: BLE001 - fails closed, see argv
+            self.failures += 1
+            target = DROPPED
+        return msgspec.structs.replace(message, target=target, headers=headers)
+
+    def _target(self, target: str) -> str:
+        if self._mode is CaptureMode.METADATA:
+            target = target.partition("?")[0]
+        named = _QUERY_SECRET.sub(lambda found: found[1] + self._secret("query", found[2]), target)
+        return self._text(named)
+
+    def _headers(self, headers: Headers) -> Headers:
+        try:
+            return tuple(
+                (name, self._header(name, value))
+                for name, value in headers
+                if self._mode is not CaptureMode.METADATA or is_metadata(name)
+            )
+        except Exception:  # noqa: BLE001 - fails closed, see argv
+            self.failures += 1
+            return tuple((name, DROPPED) for name, _ in headers)
+
+    def _header(self, name: str, value: str) -> str:
+        if not is_credential(name):
+            return self._text(value)
+        # The hash is that of the bare key, so that it is the same in a body.
+        scheme, _, credential = value.partition(" ")
+        bare = credential if scheme.lower() in ("bearer", "basic", "token") else value
+        return self._secret(name, bare)
+
+    def _secret(self, rule: str, value: str) -> str:
+        return self._replace(rule, value.encode("utf-8", "surrogateescape")).decode()
+
+    def _text(self, text: str) -> str:
+        data = text.encode("utf-8", "surrogateescape")
+        redactor = TextRedactor(self._scanner, self._replace)
+        parts = (redactor.feed(data, (0,), (0,))[0], redactor.flush()[0])
+        return b"".join(parts).decode("utf-8", "surrogateescape")
+
+    def _body(self, stream_key: Hashable, part: BodyPart) -> list[HttpMessage]:
+        if self._mode is CaptureMode.METADATA:
+            self._drop("mode", len(part.data))
+            return []
+        key = (stream_key, part.exchange, part.direction)
+        if key not in self._bodies:
+            self._bodies[key] = TextRedactor(self._scanner, self._replace)
+        body = self._bodies[key]
+        if body is None:
+            self._drop("failed", len(part.data))
+            return []
+        try:
+            data, (offsets, times_ns) = body.feed(part.data, part.offsets, part.times_ns)
+        except Exception:  # noqa: BLE001 - fails closed, see argv
+            self._drop_body(key, body.held_bytes + len(part.data))
+            return []
+        return [BodyPart(part.exchange, part.direction, data, offsets, times_ns)] if data else []
+
+    def _finish(self, stream_key: Hashable, message: ExchangeFinished) -> list[HttpMessage]:
+        out: list[HttpMessage] = []
+        failed = [
+            self._flush(stream_key, message.exchange, direction, out)
+            for direction in (pb.DIRECTION_REQUEST, pb.DIRECTION_RESPONSE)
+        ]
+        if any(failed):
+            message = msgspec.structs.replace(
+                message,
+                error="; ".join(filter(None, (message.error, "the redaction of a body failed"))),
+                request_truncated=message.request_truncated or failed[0],
+                response_truncated=message.response_truncated or failed[1],
+            )
+        return [*out, message]
+
+    def _flush(
+        self, stream_key: Hashable, exchange: int, direction: pb.Direction, out: list[HttpMessage]
+    ) -> bool:
+        """Append the end of a body to `out`; return whether the body's redaction has failed."""
+        key = (stream_key, exchange, direction)
+        if key not in self._bodies:
+            return False
+        body = self._bodies[key]
+        if body is not None:
+            try:
+                data, (offsets, times_ns) = body.flush()
+            except Exception:  # noqa: BLE001 - fails closed, see argv
+                self._drop_body(key, body.held_bytes)
+            else:
+                if data:
+                    out.append(BodyPart(exchange, direction, data, offsets, times_ns))
+        return self._bodies.pop(key) is None
+
+    def _drop_body(self, key: tuple[Hashable, int, int], count: int) -> None:
+        """Give up a body; what was given on before stays as it is."""
+        self._bodies[key] = None
+        self.failures += 1
+        self._drop("failed", count)
+
+    def _drop(self, reason: str, count: int) -> None:
+        self.dropped_bytes[reason] = self.dropped_bytes.get(reason, 0) + count
