@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -54,7 +55,9 @@ class Attachments:
         self._guides: dict[str, int] = {}
         # (when, process, how many looks it had)
         self._looks: list[tuple[int, int, int]] = []
-        self._next_rescan_ns = 0
+        # What is left of the running rescan; new processes go first.
+        self._rescanned: deque[int] = deque()
+        self._next_rescan_ns: int | None = None
 
     @property
     def attached(self) -> tuple[Attachment, ...]:
@@ -95,20 +98,26 @@ class Attachments:
 
     def due(self, now_ns: int) -> None:
         """Take the looks whose time has come, a bounded number; call it every 10 ms or so."""
-        if now_ns >= self._next_rescan_ns:
+        if self._next_rescan_ns is None:
+            self._next_rescan_ns = now_ns + self._settings.rescan_ns
+        elif now_ns >= self._next_rescan_ns:
             self._rescan(now_ns)
         for _ in range(self._settings.looks_per_call):
-            if not self._looks or self._looks[0][0] > now_ns:
+            if self._looks and self._looks[0][0] <= now_ns:
+                _, pid, taken = heapq.heappop(self._looks)
+                if self._look(pid):
+                    self._look_later(pid, taken + 1, now_ns)
+            elif self._rescanned:
+                self._look(self._rescanned.popleft())
+            else:
                 return
-            _, pid, taken = heapq.heappop(self._looks)
-            if self._look(pid):
-                self._look_later(pid, taken + 1, now_ns)
 
     def close(self) -> None:
         """Detach everything."""
         self._files.close()
         self._mapped.clear()
         self._looks.clear()
+        self._rescanned.clear()
 
     def _rescan(self, now_ns: int) -> None:
         self._next_rescan_ns = now_ns + self._settings.rescan_ns
@@ -116,9 +125,7 @@ class Attachments:
         self._files.forget(set(alive))
         self._mapped = {key: i for key, i in self._mapped.items() if i in self._files}
         self._guides = {mounts: pid for mounts, pid in self._guides.items() if pid in alive}
-        last = len(self._settings.looks_after_ns)
-        for pid in alive:
-            heapq.heappush(self._looks, (now_ns, pid, last))
+        self._rescanned = deque(alive)
 
     def _look_later(self, pid: int, taken: int, now_ns: int) -> None:
         after = self._settings.looks_after_ns
@@ -148,6 +155,8 @@ class Attachments:
     def _look(self, pid: int) -> bool:
         """Look at what process `pid` has mapped; False when it is gone."""
         mappings = mapped_code(pid, self._proc)
+        if mappings is None:
+            return False
         executable = procfs.read_link(f"{self._proc}/{pid}/exe")
         foreign = procfs.mount_namespace(pid, self._proc) != self._own_mounts
         for mapping in mappings:
@@ -160,7 +169,7 @@ class Attachments:
                 if identity is not None:
                     self._mapped[mapping.key] = identity
             self._use(pid, identity)
-        return bool(mappings)
+        return True
 
     def _use(self, pid: int, identity: Identity | None) -> None:
         if identity is not None:

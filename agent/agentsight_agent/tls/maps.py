@@ -33,12 +33,14 @@ class Mapping:
         return self.device, self.inode, self.path
 
 
-def mapped_code(pid: int, proc: str = PROC) -> list[Mapping]:
-    """Return the files that process `pid` has mapped as code; empty when it vanished."""
+def mapped_code(pid: int, proc: str = PROC) -> list[Mapping] | None:
+    """Return the files that process `pid` has mapped as code; None when it is gone."""
     try:
         text = Path(f"{proc}/{pid}/maps").read_bytes()
     except OSError:
-        return []
+        return None
+    if not text:
+        return None  # a zombie, or a thread of the kernel
     return [
         Mapping(addresses.decode(), device.decode(), int(inode), os.fsdecode(path))
         for addresses, device, inode, path in _CODE_LINE.findall(text)
