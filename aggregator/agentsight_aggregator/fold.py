@@ -52,7 +52,6 @@ class FoldState(msgspec.Struct):
     # Sessions that were written to the end, for events that come late.
     ended: dict[int, None] = {}
     losses: int = 0
-    now_ns: int = 0
 
 
 class PartitionFold:
@@ -86,7 +85,6 @@ class PartitionFold:
 
     def advance(self, now_ns: int) -> list[Finding]:
         """Event time has reached `now_ns`: settle, time out, forget."""
-        self._state.now_ns = max(self._state.now_ns, now_ns)
         for exchange in self._assembler.advance(now_ns):
             self._exchange(exchange)
         for session in list(self._state.sessions.values()):

@@ -19,6 +19,7 @@ from agentsight_aggregator.analyzers.state import Cause, ProcessState, SessionSt
 
 _WORD = re.compile(r"[\w.+-]+")
 _SHORT_CHARS = 3
+_LONG_CHARS = 12
 _MAX_COMMAND_CHARS = 64 * 1024
 
 
@@ -147,17 +148,18 @@ class Causes:
         self, session: SessionState, process: ProcessState, parent: ProcessState | None
     ) -> None:
         turns = [thread.turn for thread in session.threads.values() if thread.turn is not None]
+        # A side call, such as the making of a title, has no processes if anything else runs.
         spans = [
-            (turn.start_ns, turn.trace_id, turn.span_id)
+            (turn.kind != "side", turn.start_ns, turn.trace_id, turn.span_id)
             for turn in turns
             if turn.start_ns <= process.start_ns
         ] + [
-            (turn.start_ns, turn.trace_id, turn.span_id)
+            (turn.kind != "side", turn.start_ns, turn.trace_id, turn.span_id)
             for turn in session.closed_turns
             if turn.start_ns <= process.start_ns <= turn.end_ns
         ]
         if spans:
-            _, trace, span = max(spans)
+            *_, trace, span = max(spans)
             if parent is not None and parent.cause and parent.cause.trace_id == trace:
                 self._give_parent(session, process, parent)
             else:
@@ -187,16 +189,19 @@ def match_arguments(process: ProcessState, tool: ToolState) -> Match:
         for needle in tool.needles:
             score = _similarity(argv, line, needle)
             if score > best.score:
-                best = Match(score, "argument" if score > 0.8 else "name")
+                best = Match(score, "argument" if score >= 0.8 else "name")
     return best
 
 
 def _similarity(argv: tuple[str, ...], line: str, needle: str) -> float:
     if needle == line or (needle in argv[1:] and (len(needle) > _SHORT_CHARS or "-c" in argv)):
         return 0.99
-    if len(needle) > _SHORT_CHARS and any(needle in part for part in argv[1:]):
+    for part in argv[1:]:
         # A shell's wrapper around the command, or a path among the options.
-        return 0.95
+        if f"'{needle}'" in part or (len(needle) >= _LONG_CHARS and needle in part):
+            return 0.95
+        if len(needle) > _SHORT_CHARS and needle in part:
+            return 0.95 if 2 * len(needle) >= len(part) else 0.8
     if len(line) > _SHORT_CHARS and _collapse(line) == _collapse(needle):
         return 0.95
     name = argv[0].rsplit("/", 1)[-1] if argv else ""
@@ -212,14 +217,13 @@ def _collapse(text: str) -> str:
 
 
 def _best(process: ProcessState, tools: list[ToolState]) -> tuple[ToolState, Match]:
-    """Return the tool call that fits best; of equal ones the one that was asked for last."""
+    """Return the tool call that fits best; of equal ones the last, and one that has none yet."""
     ranked = [
-        (match.score, tool.start_ns, -position, tool, match)
+        (match.score, tool.start_ns, -tool.processes, -position, tool, match)
         for position, tool in enumerate(tools)
         for match in [match_arguments(process, tool)]
     ]
-    _, _, _, tool, match = max(ranked, key=lambda item: item[:3])
-    return tool, match
+    return max(ranked, key=lambda item: item[:4])[4:]
 
 
 def _descends(session: SessionState, process: ProcessState, pid: int) -> bool:

@@ -6,6 +6,8 @@ Must not decide whose effect it is beyond the process that had it.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from itertools import chain
 
 from agentsight_core.pb import events_pb2 as events
 from agentsight_core.pb import findings_pb2 as pb
@@ -138,8 +140,8 @@ def _add(process: ProcessState, effect: Effect, limit: int) -> None:
         place(process, process.unplaced.pop(0), limit)
 
 
-def _newest(process: ProcessState) -> list[Effect]:
-    return [*reversed(process.unplaced), *reversed(process.effects)]
+def _newest(process: ProcessState) -> Iterator[Effect]:
+    return chain(reversed(process.unplaced), reversed(process.effects))
 
 
 def _file(effect: FileEffect) -> Attributes:

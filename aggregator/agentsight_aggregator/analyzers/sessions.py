@@ -11,7 +11,7 @@ from agentsight_core.pb import findings_pb2 as pb
 from agentsight_aggregator.analyzers.calls import Calls
 from agentsight_aggregator.analyzers.causes import Causes
 from agentsight_aggregator.analyzers.effects import place, touches
-from agentsight_aggregator.analyzers.findings import Output, span_id, storable, trace_id
+from agentsight_aggregator.analyzers.findings import Attributes, Output, span_id, storable, trace_id
 from agentsight_aggregator.analyzers.process_spans import write_process
 from agentsight_aggregator.analyzers.processes import Processes
 from agentsight_aggregator.analyzers.state import (
@@ -192,7 +192,14 @@ class Sessions:
             end_ns=max(end_ns, session.start_ns),
             status=pb.SPAN_STATUS_ERROR if failed else pb.SPAN_STATUS_UNSET,
         )
-        self._output.span(session, span, {"gen_ai.agent.name": session.agent_name})
+        attributes: Attributes = {"gen_ai.agent.name": session.agent_name}
+        if session.argv:
+            attributes["process.command_args"] = session.argv[:256]
+        if session.watcher_stopped:
+            attributes["agentsight.session.watcher_stopped"] = True
+        elif session.end_ns:
+            attributes["process.exit.code"] = session.exit_code
+        self._output.span(session, span, attributes)
 
 
 def _ripe(session: SessionState, tool: ToolState, ripe_ns: int) -> bool:

@@ -175,6 +175,7 @@ class TurnWindow(msgspec.Struct, frozen=True):
     span_id: bytes
     start_ns: int
     end_ns: int
+    kind: str
 
 
 class Attempt(msgspec.Struct, frozen=True):

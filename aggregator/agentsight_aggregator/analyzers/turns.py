@@ -73,7 +73,7 @@ class Turns:
             return
         thread.turn = None
         session.summary_due = True
-        window = TurnWindow(turn.trace_id, turn.span_id, turn.start_ns, turn.end_ns)
+        window = TurnWindow(turn.trace_id, turn.span_id, turn.start_ns, turn.end_ns, turn.kind)
         session.closed_turns = [*session.closed_turns[1 - _MAX_CLOSED :], window]
         span = pb.Span(
             trace_id=turn.trace_id,

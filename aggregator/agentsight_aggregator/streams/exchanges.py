@@ -26,6 +26,7 @@ _OUTCOME_PROBLEMS = {
 }
 # Fixed cost that an open exchange is charged beside its bodies: heads and bookkeeping.
 _HEAD_BYTES = 4096
+_PIECE_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,9 @@ class ExchangeAssembler:
         if item is None:
             return []
         data = body.data
-        item.held_bytes += len(data)
-        self.state.held_bytes += len(data)
+        size = len(data) + _PIECE_BYTES * len(body.piece_offsets)
+        item.held_bytes += size
+        self.state.held_bytes += size
         if body.direction == pb.DIRECTION_REQUEST:
             item.request.append(data)
             return self._keep_bounds(event.session)

@@ -68,6 +68,14 @@ def test_tool_calls_at_the_same_time_are_kept_apart_by_arguments(run):
     }
 
 
+def test_the_same_command_twice_at_the_same_time_is_one_process_each(run):
+    log = tool_log(tool_use("t1", "bash", command="date"), tool_use("t2", "bash", command="date"))
+    log.run(3, 5, 201, ["bash", "-c", "date"])
+    log.run(3, 5, 202, ["bash", "-c", "shopt -u x && eval 'date' < /dev/null"])
+    tools = run(log).named(BASH)
+    assert [tool.attributes["agentsight.tool.processes"] for tool in tools] == [1, 1]
+
+
 def test_without_matching_arguments_lineage_and_time_decide_with_less_confidence(run):
     log = tool_log(tool_use("t1", "deploy", target="staging"))
     log.run(3, 4, 201, ["kubectl", "get", "pods"])
