@@ -57,7 +57,7 @@ class FakeProc:
         (directory / "exe").symlink_to(exe)
         (directory / "root").symlink_to("/")
         lines = [
-            f"7f00{index:04x}0000-7f00{index:04x}1000 r-xp 00000000 08:01 {Path(path).stat().st_ino}"
+            f"7f00{index:04x}0000-7f00{index:04x}1000 r-xp 0 08:01 {Path(path).stat().st_ino}"
             f"                 {path}\n"
             for index, path in enumerate(mapped)
         ]
