@@ -19,6 +19,10 @@ from agentsight_core.testing.agent_log import (
 from google.protobuf.json_format import MessageToDict
 
 EXPECTED = Path(__file__).with_name("session.findings.jsonl")
+# A checkpoint of the first version, from the middle of the session. Never rewritten: a partition
+# must be taken over by a newer program in the middle of its work.
+STATE = Path(__file__).with_name("state-v1.bin")
+STATE_AFTER_EVENTS = 20
 TASK = user("Fix the failing test, please.")
 
 
@@ -64,6 +68,20 @@ def test_the_findings_of_a_session_are_as_recorded():
     if os.environ.get("GOLDEN_REWRITE"):
         EXPECTED.write_text("\n".join(lines) + "\n")
     assert lines == EXPECTED.read_text().splitlines()
+
+
+def test_a_checkpoint_of_the_first_version_still_loads():
+    events = session_log().events
+    fold = build_fold()
+    fold.restore(STATE.read_bytes())
+    late = {item.span.span_id for item in findings_of(fold, events[STATE_AFTER_EVENTS:])}
+    fresh = build_fold()
+    early = {
+        item.span.span_id for event in events[:STATE_AFTER_EVENTS] for item in fresh.observe(event)
+    }
+    everything = {item.span.span_id for item in findings_of(build_fold(), events)}
+    assert late | early == everything
+    assert len(late) > 5
 
 
 def _without_prices(finding: dict) -> dict:
