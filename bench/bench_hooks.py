@@ -1,8 +1,9 @@
 """What TLS hooks cost the watched program: chosen places against the exported entries.
 
 Run as root: `.venv/bin/python bench/bench_hooks.py`. One TLS connection inside this process; the
-cost of a write and a read of 64 bytes, without hooks, with hooks where discovery puts them, and with
-hooks on the first instruction of the exported functions. Rounds are interleaved, the minimum counts.
+cost of a write and a read of 64 bytes, without hooks, with hooks where discovery puts them, and
+with hooks on the first instruction of the exported functions. Rounds are interleaved, the minimum
+counts.
 """
 
 from __future__ import annotations
