@@ -6,6 +6,7 @@ Must not decide anything: what is said about a session is decided elsewhere, her
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from agentsight_core.ids import Part, digest, session_text
 from agentsight_core.pb import findings_pb2 as pb
@@ -42,7 +43,7 @@ class Output:
         """Finish `span` with attributes, events and the resource of its session."""
         attributes["agentsight.session.id"] = session_text(session.id)
         span.attributes.extend(to_attributes(attributes))
-        span.resource.extend(to_attributes(_resource(session)))
+        span.resource.extend(_resource(session))
         span.events.extend(sorted(events, key=lambda item: (item.time_ns, item.name)))
         finding = self._finding(session.id, span.end_ns, "span", span.trace_id, span.span_id)
         finding.span.CopyFrom(span)
@@ -148,13 +149,19 @@ def storable(text: str) -> str:
     return text
 
 
-def _resource(session: SessionState) -> Attributes:
+def _resource(session: SessionState) -> tuple[pb.Attribute, ...]:
     """Return what the observed agent is; nothing about the observer."""
-    resource: Attributes = {"service.name": session.agent_name}
-    if session.node:
-        resource["host.name"] = session.node
-    if session.container_id:
-        resource["container.id"] = session.container_id
-    if session.cluster:
-        resource["agentsight.cluster"] = session.cluster
-    return resource
+    return _resource_of(session.agent_name, session.node, session.container_id, session.cluster)
+
+
+@lru_cache(maxsize=1024)
+def _resource_of(
+    agent_name: str, node: str, container_id: str, cluster: str
+) -> tuple[pb.Attribute, ...]:
+    texts = {
+        "service.name": agent_name,
+        "host.name": node,
+        "container.id": container_id,
+        "agentsight.cluster": cluster,
+    }
+    return tuple(to_attributes({key: text for key, text in texts.items() if text}))
