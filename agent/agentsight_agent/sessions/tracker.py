@@ -44,6 +44,8 @@ class SessionTracker:
         self._proc = proc
         self._processes = ProcessTable(proc)
         self._sessions: dict[int, Session] = {}
+        # Sessions that begin when their root executes its program.
+        self._expected: dict[int, SessionRule] = {}
 
     def set_wall_offset(self, wall_offset_ns: int) -> None:
         """Take another difference of Unix time and boot time: somebody has set the clock."""
@@ -74,12 +76,12 @@ class SessionTracker:
         origin = pb.SESSION_ORIGIN_PROMOTION
         return self._begin(self._processes.look_up(pid, boot_ns), boot_ns, origin)
 
-    def begin(self, pid: int, boot_ns: int, rule: SessionRule) -> list[pb.Event]:
-        """Begin a session with `pid` as its root because of `rule`; as `promote`."""
-        if pid in self._processes:
-            return []
+    def begin_at_exec(self, pid: int, boot_ns: int, rule: SessionRule) -> None:
+        """Watch `pid` from now on; its session begins, by `rule`, when it executes its program."""
         process = self._processes.look_up(pid, boot_ns)
-        return self._begin(process, boot_ns, pb.SESSION_ORIGIN_RULE, rule=rule)
+        ident = self._ident(process)
+        self._expected[ident] = rule
+        self._kernel.track(pid, ident)
 
     def begin_running(self, boot_ns: int) -> list[pb.Event]:
         """Begin the sessions that the rules ask for among the processes that run already."""
@@ -146,7 +148,7 @@ class SessionTracker:
         executed: pb.Event | None = None,
     ) -> list[pb.Event]:
         """Begin a session; `executed` is the exec that made a rule match, if that was it."""
-        ident = session_id(self._node.cluster, self._node.boot_id, root.pid, root.start_boot_ns)
+        ident = (executed and executed.session) or self._ident(root)
         name = (rule and rule.agent_name) or agent_name(root.exe, root.argv, root.comm)
         session = self._sessions[ident] = Session(ident, root.pid, name)
         rule_name = rule.name if rule else ""
@@ -157,6 +159,9 @@ class SessionTracker:
             executed.session = ident
         events += self._admit_children(session, boot_ns)
         return events
+
+    def _ident(self, root: Process) -> int:
+        return session_id(self._node.cluster, self._node.boot_id, root.pid, root.start_boot_ns)
 
     def _admit(self, session: Session, process: Process) -> None:
         """Make `process` a member and have the kernel track it."""
@@ -207,6 +212,8 @@ class SessionTracker:
         same = known is not None and procfs.same_start(known.start_boot_ns, start_ns)
         ident = event.session or (known.session if known and same else 0)
         session = self._sessions.get(ident)
+        if session is None and event.session in self._expected:
+            return self._begin_by_exec(event, self._expected.pop(event.session))
         if session is None:
             return [event] if event.session else self._on_stranger(event)
         event.session = ident
@@ -224,6 +231,9 @@ class SessionTracker:
         if rule is None:
             return []
         self._complete(event)
+        return self._begin_by_exec(event, rule)
+
+    def _begin_by_exec(self, event: pb.Event, rule: SessionRule) -> list[pb.Event]:
         process = self._processes.executed(event)
         origin = pb.SESSION_ORIGIN_RULE
         return self._begin(process, event.boot_ns, origin, rule=rule, executed=event)
@@ -241,7 +251,9 @@ class SessionTracker:
         ident = event.session or (process.session if process else 0)
         session = self._sessions.get(ident)
         if session is None:
-            return [event] if event.session else []
+            # Without an exec the session that was expected never began.
+            began = event.session and self._expected.pop(event.session, None) is None
+            return [event] if began else []
         event.session = ident
         session.live.discard(event.pid)
         if event.pid == session.root_pid:

@@ -29,6 +29,9 @@ class BusConfig(Section):
     """Addresses of the servers, for example `nats://bus-0:4222`; needed when `embedded` is
     false."""
 
+    token_file: Path | None = None
+    """File that holds the token which the servers ask for; empty when they ask for none."""
+
     port: Port = 0
     """TCP port of the embedded server on 127.0.0.1; 0 takes a free one."""
 
@@ -94,9 +97,6 @@ class OtlpConfig(Section):
 
     headers: dict[str, SecretStr] = Field(default={})
     """Headers sent with each request, for example an API key of the receiver."""
-
-    insecure: bool = False
-    """Whether gRPC goes without TLS, also for an endpoint that does not start with `http://`."""
 
     timeout_ms: Milliseconds = 10_000
     """Longest time that one request may take, in milliseconds."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from agentsight_core.config.section import SIZE, Bytes, Milliseconds, PositiveBytes, Section
+from agentsight_core.config.section import SIZE, Bytes, Milliseconds, Port, PositiveBytes, Section
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -28,6 +28,10 @@ class NodeConfig(Section):
 
     state_dir: Path = Path("/var/lib/agentsight")
     """Directory of everything that must survive a restart: spool, embedded bus, recordings."""
+
+    telemetry_port: Port = 9465
+    """TCP port on 127.0.0.1 of the agent's own `/metrics`, `/ledger`, `/healthz` and `/readyz`;
+    0 takes a free one."""
 
 
 class CaptureConfig(Section):

@@ -1,0 +1,220 @@
+"""The agent of one node: loads the probes, drains them, keeps probes where the programs are.
+
+Frames go to whatever sink it is given: the spool in front of the bus, or a recording file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from agentsight_core.parsers.http1 import HttpSettings
+from agentsight_core.recordings.frames import FrameSink
+from agentsight_core.telemetry.ledger import Ledger
+
+from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.connections import Connections
+from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
+from agentsight_agent.frames import FrameWriter, Identity
+from agentsight_agent.pipeline import Pipeline, ProcessListener
+from agentsight_agent.redact import Redactor
+from agentsight_agent.sessions.rules import SessionRule
+from agentsight_agent.sessions.tracker import SessionTracker
+from agentsight_agent.tls.attachments import Attachments
+from agentsight_agent.tls.files import Uncaptured
+
+_SECOND_NS = 1_000_000_000
+# How often the libraries of new programs are looked at again.
+_SEEK_NS = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """How one agent works."""
+
+    kernel: KernelSettings = field(default_factory=KernelSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    rules: tuple[SessionRule, ...] = ()
+    # The ring is looked at this often; it wakes the agent earlier when it fills.
+    poll_s: float = 0.02
+    # Longest time that an event waits for others to share a frame.
+    flush_s: float = 0.1
+    # A process that talks to an LLM API becomes a session by itself.
+    promote: bool = True
+    watch_files: bool = True
+    watch_network: bool = True
+
+
+class Agent:
+    """An async context manager: probes are in place inside of it."""
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        node: Node,
+        redactor: Redactor,
+        sink: FrameSink,
+        ledger: Ledger,
+    ) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._redactor = redactor
+        self._node = node
+        self._ledger = ledger
+        self._wake = asyncio.Event()
+        # Looking for TLS code reads big files: it has a thread of its own, and one job at a time.
+        self._seeker = ThreadPoolExecutor(1, thread_name_prefix="seeker")
+        self._seeking: asyncio.Future[None] | None = None
+        self._to_seek: list[Callable[[], None]] = []
+        self._next_seek_ns = 0
+        self._next_flush_ns = 0
+        self._next_second_ns = 0
+        self._finished = False
+
+    async def __aenter__(self) -> Self:
+        """Load the programs and attach to what is installed and running.
+
+        Raises ProbeError with what to do when the kernel does not take them.
+        """
+        self._kernel = Kernel(self._settings.kernel)
+        self._offset_ns = wall_offset_ns()
+        self._tracker = SessionTracker(
+            self._kernel, self._node, self._settings.rules, wall_offset_ns=self._offset_ns
+        )
+        self._attachments = Attachments(self._kernel)
+        self._pipeline = self._make_pipeline()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._seeker, self._attachments.start, boot_ns())
+        loop.add_reader(self._kernel.fileno(), self._wake.set)
+        self._pipeline.publish(self._tracker.begin_running(boot_ns()))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish if that was not done, and detach."""
+        await self.finish()
+        asyncio.get_running_loop().remove_reader(self._kernel.fileno())
+        self._seeker.shutdown(cancel_futures=True)
+        self._attachments.close()
+        self._kernel.close()
+
+    async def finish(self) -> None:
+        """Give everything seen so far to the sink; what happens later is not seen."""
+        if self._finished:
+            return
+        self._finished = True
+        self._kernel.set_enabled(False)
+        self._drain()
+        self.refresh_ledger()
+        self._pipeline.stop(boot_ns(), self._offset_ns)
+        await self._sink.drain()
+
+    @property
+    def uncaptured(self) -> tuple[Uncaptured, ...]:
+        """TLS code that processes use and that cannot be read, with the reason."""
+        return self._attachments.uncaptured
+
+    async def prepare(self, paths: Sequence[str]) -> None:
+        """Attach to files that a program which starts soon will use."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._seeker, self._attachments.prepare, paths)
+
+    def begin_session(self, pid: int, rule: SessionRule) -> None:
+        """Watch process `pid`, which will execute the program of a session, from now on."""
+        self._tracker.begin_at_exec(pid, boot_ns(), rule)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Drain until `stop` is set."""
+        while not stop.is_set():
+            await self._wait_for_records()
+            now_ns = self._drain()
+            self._seek(now_ns)
+            if now_ns >= self._next_second_ns:
+                self._every_second(now_ns)
+
+    def _seek(self, now_ns: int) -> None:
+        """Have the other thread look at programs that started, and again at those it knows."""
+        if self._seeking is not None:
+            if not self._seeking.done():
+                return
+            self._seeking.result()
+        if not self._to_seek and now_ns < self._next_seek_ns:
+            return
+        self._next_seek_ns = now_ns + _SEEK_NS
+        jobs, self._to_seek = self._to_seek, []
+
+        def work() -> None:
+            for job in jobs:
+                job()
+            self._attachments.due(now_ns)
+
+        self._seeking = asyncio.get_running_loop().run_in_executor(self._seeker, work)
+
+    async def _wait_for_records(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.poll_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    def _drain(self) -> int:
+        """Empty the ring; return the boot time before that."""
+        now_ns = boot_ns()
+        while True:
+            drained = self._kernel.drain(self._offset_ns)
+            self._pipeline.take(drained, self._offset_ns)
+            if not drained.more:
+                break
+        if now_ns >= self._next_flush_ns:
+            self._next_flush_ns = now_ns + int(self._settings.flush_s * _SECOND_NS)
+            self._frames.flush()
+        return now_ns
+
+    def _every_second(self, now_ns: int) -> None:
+        self._next_second_ns = now_ns + _SECOND_NS
+        self._offset_ns = wall_offset_ns()
+        self._pipeline.publish(self._tracker.sweep(now_ns))
+        self.refresh_ledger()
+        self._pipeline.tell_losses(now_ns, self._offset_ns)
+
+    def refresh_ledger(self) -> None:
+        """Bring the counts of the kernel side up to date."""
+        self._pipeline.count_kernel(self._kernel.counters())
+
+    def _make_pipeline(self) -> Pipeline:
+        identity = Identity(
+            agent_id=self._node.agent_id,
+            epoch_ns=time.time_ns(),
+            node=self._node.name,
+            cluster=self._node.cluster,
+        )
+        self._frames = FrameWriter(identity, self._sink, self._ledger.stage("events", "events"))
+        connections = Connections(
+            self._tracker,
+            self._redactor,
+            self._kernel.mute,
+            self._ledger,
+            self._settings.http,
+            promote=self._settings.promote,
+        )
+        listener = ProcessListener(on_exec=self._on_exec, on_exit=self._on_exit)
+        return Pipeline(
+            self._tracker, connections, self._redactor, self._frames, listener, self._ledger
+        )
+
+    def _on_exec(self, pid: int) -> None:
+        self._to_seek.append(partial(self._attachments.on_exec, pid, boot_ns()))
+
+    def _on_exit(self, pid: int) -> None:
+        self._to_seek.append(partial(self._attachments.on_exit, pid))

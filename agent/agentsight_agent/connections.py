@@ -1,0 +1,252 @@
+"""The watched connections: runs of plaintext in, events of HTTP exchanges out.
+
+Decides, from request heads alone, which traffic is an agent's: a process that calls an LLM API is
+promoted to a session, a connection of anything else is switched off in the kernel. Must not read
+bodies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agentsight_core.endpoints import find_endpoint
+from agentsight_core.parsers.http1 import HttpConnection, HttpSettings
+from agentsight_core.parsers.http_events import Origin, to_events
+from agentsight_core.parsers.messages import (
+    BodyPart,
+    ExchangeFinished,
+    HttpMessage,
+    RequestStarted,
+    Role,
+)
+from agentsight_core.pb import events_pb2 as pb
+from agentsight_core.telemetry.ledger import Ledger
+
+from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, TlsRun
+from agentsight_agent.redact import Redactor
+
+# An unwatched program may ask for something else (GET /v1/models) before its first LLM call.
+_REQUESTS_BEFORE_VERDICT = 4
+_NOT_WATCHED = "program is not watched"
+
+
+class Sessions(Protocol):
+    """What the connections need to know about sessions."""
+
+    def session_of(self, pid: int) -> int:
+        """Return the session of a process, 0 if it is in none."""
+        ...
+
+    def promote(self, pid: int, boot_ns: int) -> list[pb.Event]:
+        """Begin a session with `pid` as its root; return the events that say so."""
+        ...
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One connection and what has been decided about it."""
+
+    pid: int
+    session: int
+    http: HttpConnection
+    peer_address: str = ""
+    peer_port: int = 0
+    requests: int = 0
+    # Exchanges whose bodies are wanted: LLM calls. The others give heads only.
+    llm_exchanges: set[int] = field(default_factory=set)
+    # Exchanges of a session, as opposed to those before the promotion.
+    exchanges: set[int] = field(default_factory=set)
+    muted: str = ""
+    # How much of the parser's accounts is in the ledger already.
+    parsed_bytes: int = 0
+    held_bytes: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    def begin_anew(self, settings: HttpSettings) -> None:
+        """Forget the stream so far; its accounts are settled."""
+        self.http = HttpConnection(settings)
+        self.muted = ""
+        self.parsed_bytes = 0
+        self.skipped = {}
+
+
+class Connections:
+    """All connections of which bytes have been seen and that are not closed yet."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        redactor: Redactor,
+        mute: Callable[[int], None],
+        ledger: Ledger,
+        settings: HttpSettings,
+        *,
+        promote: bool = True,
+    ) -> None:
+        self._promote = promote
+        self._sessions = sessions
+        self._redactor = redactor
+        self._mute = mute
+        self._settings = settings
+        # Plaintext of TLS connections, as the kernel gave it.
+        self._bytes = ledger.stage("tls", "bytes")
+        # HTTP messages that the parsers made of it.
+        self._messages = ledger.stage("http", "messages")
+        self._watched: dict[int, _Watched] = {}
+
+    def opened(self, record: ConnectionOpened) -> None:
+        """Take note of the peer of a connection; this may come after the first bytes."""
+        connection = self._find(record.connection, record.pid, record.session)
+        connection.peer_address = record.peer_address
+        connection.peer_port = record.peer_port
+
+    def run(self, run: TlsRun, wall_offset_ns: int) -> list[pb.Event]:
+        """Take one run of plaintext; return the events that it completes."""
+        self._bytes.received += len(run.data) + run.lost_bytes
+        if run.lost_bytes:
+            self._bytes.drop("not captured", run.lost_bytes)
+        connection = self._find(run.connection, run.pid, run.session)
+        lost = run.lost_bytes
+        if connection.muted == _NOT_WATCHED and self._sessions.session_of(run.pid):
+            # The process was promoted meanwhile: find a foothold in the middle of the stream.
+            connection.begin_anew(self._settings)
+            lost = -1
+        if connection.muted:
+            self._bytes.filter(connection.muted, len(run.data))
+            return []
+        messages = connection.http.feed(run.written, run.data, run.offsets, run.times_ns, lost=lost)
+        events = self._decide(run.connection, connection, messages, wall_offset_ns)
+        self._settle(connection)
+        self._judge(run.connection, connection)
+        return events
+
+    def closed(self, record: ConnectionClosed, wall_offset_ns: int) -> list[pb.Event]:
+        """End what is open on a connection that is gone."""
+        return self._end(record.connection, record.boot_ns, pb.HTTP_OUTCOME_ABORTED, wall_offset_ns)
+
+    def close_process(self, pid: int, boot_ns: int, wall_offset_ns: int) -> list[pb.Event]:
+        """End the connections of a process that is gone."""
+        ids = [key for key, connection in self._watched.items() if connection.pid == pid]
+        return [
+            event
+            for key in ids
+            for event in self._end(key, boot_ns, pb.HTTP_OUTCOME_ABORTED, wall_offset_ns)
+        ]
+
+    def close_all(self, boot_ns: int, wall_offset_ns: int) -> list[pb.Event]:
+        """Say of each open exchange that its end was not seen, because the watcher stops."""
+        return [
+            event
+            for key in list(self._watched)
+            for event in self._end(key, boot_ns, pb.HTTP_OUTCOME_UNFINISHED, wall_offset_ns)
+        ]
+
+    def _find(self, key: int, pid: int, session: int) -> _Watched:
+        connection = self._watched.get(key)
+        if connection is None:
+            connection = _Watched(
+                pid, session or self._sessions.session_of(pid), HttpConnection(self._settings)
+            )
+            self._watched[key] = connection
+        return connection
+
+    def _decide(
+        self,
+        key: int,
+        connection: _Watched,
+        messages: Iterable[HttpMessage],
+        wall_offset_ns: int,
+    ) -> list[pb.Event]:
+        """Promote on the first LLM call, and turn what belongs to a session into events."""
+        events: list[pb.Event] = []
+        for message in messages:
+            self._messages.received += 1
+            if isinstance(message, RequestStarted):
+                events += self._request(connection, message)
+            if message.exchange not in connection.exchanges:
+                self._messages.filter(_NOT_WATCHED)
+            elif isinstance(message, BodyPart) and message.exchange not in connection.llm_exchanges:
+                self._messages.filter("body of no LLM call")
+            else:
+                self._messages.emitted += 1
+                events += self._to_events(key, connection, message, wall_offset_ns)
+            if isinstance(message, ExchangeFinished):
+                connection.exchanges.discard(message.exchange)
+                connection.llm_exchanges.discard(message.exchange)
+        return events
+
+    def _request(self, connection: _Watched, request: RequestStarted) -> list[pb.Event]:
+        connection.requests += 1
+        authority = next((value for name, value in request.headers if name == "host"), "")
+        is_llm = find_endpoint(request.method, authority, request.target) is not None
+        connection.session = connection.session or self._sessions.session_of(connection.pid)
+        events: list[pb.Event] = []
+        is_client = connection.http.role is Role.CLIENT
+        if is_llm and is_client and self._promote and not connection.session:
+            events = self._sessions.promote(connection.pid, request.time_ns)
+            connection.session = self._sessions.session_of(connection.pid)
+        if connection.session and is_client:
+            connection.exchanges.add(request.exchange)
+            if is_llm:
+                connection.llm_exchanges.add(request.exchange)
+        return events
+
+    def _to_events(
+        self, key: int, connection: _Watched, message: HttpMessage, wall_offset_ns: int
+    ) -> list[pb.Event]:
+        origin = Origin(
+            connection=key,
+            session=connection.session,
+            pid=connection.pid,
+            wall_offset_ns=wall_offset_ns,
+            peer_address=connection.peer_address,
+            peer_port=connection.peer_port,
+        )
+        return [
+            event
+            for redacted in self._redactor.message(key, message)
+            for event in to_events(redacted, origin)
+        ]
+
+    def _judge(self, key: int, connection: _Watched) -> None:
+        """Switch off, in the kernel, a connection that is nobody's we watch."""
+        if connection.http.role is Role.NOT_HTTP:
+            connection.muted = f"not HTTP/1: {connection.http.not_http_reason}"
+        elif connection.http.role is Role.SERVER:
+            connection.muted = "server side"
+        elif not connection.session and connection.requests >= _REQUESTS_BEFORE_VERDICT:
+            connection.muted = _NOT_WATCHED
+        if connection.muted:
+            self._mute(key)
+
+    def _settle(self, connection: _Watched) -> None:
+        """Bring the parser's accounts into the ledger."""
+        http = connection.http
+        parsed = http.bytes_parsed - connection.parsed_bytes
+        connection.parsed_bytes = http.bytes_parsed
+        self._bytes.emitted += parsed
+        for reason, total in http.skipped.items():
+            new = total - connection.skipped.get(reason, 0)
+            if not new:
+                continue
+            connection.skipped[reason] = total
+            if connection.session:
+                self._bytes.drop(reason, new)
+            else:
+                self._bytes.filter(reason, new)
+        self._bytes.held += http.held_bytes - connection.held_bytes
+        connection.held_bytes = http.held_bytes
+
+    def _end(
+        self, key: int, boot_ns: int, outcome: pb.HttpOutcome, wall_offset_ns: int
+    ) -> list[pb.Event]:
+        connection = self._watched.get(key)
+        if connection is None:
+            return []
+        messages = connection.http.close(boot_ns, outcome)
+        events = self._decide(key, connection, messages, wall_offset_ns)
+        self._settle(connection)
+        del self._watched[key]
+        return events

@@ -1,0 +1,152 @@
+"""What happens to one drained batch: each item goes to who understands it, events go into frames.
+
+Must not wait and must not know how batches come or where frames go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import assert_never
+
+from agentsight_core.pb import events_pb2 as pb
+from agentsight_core.telemetry.ledger import Ledger
+
+from agentsight_agent.bpf.counters import KernelCounters
+from agentsight_agent.bpf.records import (
+    ConnectionClosed,
+    ConnectionOpened,
+    Drained,
+    Item,
+    ProcessRecord,
+    Segment,
+    TlsRun,
+)
+from agentsight_agent.connections import Connections
+from agentsight_agent.frames import FrameWriter, Rank
+from agentsight_agent.redact import Redactor
+from agentsight_agent.sessions.tracker import SessionTracker
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessListener:
+    """Who wants to know that programs start and end: the keeper of the probes."""
+
+    on_exec: Callable[[int], None]
+    on_exit: Callable[[int], None]
+
+
+class Pipeline:
+    """Drained batches in, frames out."""
+
+    def __init__(
+        self,
+        tracker: SessionTracker,
+        connections: Connections,
+        redactor: Redactor,
+        frames: FrameWriter,
+        listener: ProcessListener,
+        ledger: Ledger,
+    ) -> None:
+        self._tracker = tracker
+        self._connections = connections
+        self._redactor = redactor
+        self._frames = frames
+        self._listener = listener
+        self._ledger = ledger
+        self._kernel = ledger.stage("kernel", "records")
+        self._drain = ledger.stage("drain", "records")
+        # Losses that have been told to the aggregators, by stage and reason.
+        self._told: dict[tuple[str, str], int] = {}
+
+    def take(self, drained: Drained, wall_offset_ns: int) -> None:
+        """Work off one batch."""
+        self._tracker.set_wall_offset(wall_offset_ns)
+        self._drain.received += drained.records
+        for item in drained.items:
+            self._take_item(item, wall_offset_ns)
+        self._drain.emitted += drained.records
+
+    def publish(self, events: Iterable[pb.Event]) -> None:
+        """Put events that did not come from the ring into frames."""
+        for event in events:
+            self._redact_argv(event)
+            self._frames.add_events([event])
+
+    def count_kernel(self, counters: KernelCounters) -> None:
+        """Take over the totals of the kernel side into the ledger."""
+        stage = self._kernel
+        stage.emitted = counters.submitted
+        dropped = {"missed_run": counters.missed_runs}
+        for name, counts in counters.by_class().items():
+            for reason, count in {**counts.dropped, "map_full": counts.map_full}.items():
+                dropped[f"{name}: {reason}"] = count
+        stage.dropped = {reason: count for reason, count in dropped.items() if count}
+        stage.received = stage.emitted + sum(stage.dropped.values())
+
+    def tell_losses(self, boot_ns: int, wall_offset_ns: int) -> None:
+        """Write a Lost event for everything that was dropped since the last call."""
+        for stage in self._ledger.stages:
+            for reason, total in stage.dropped.items():
+                new = total - self._told.get((stage.name, reason), 0)
+                if new and stage.name not in _TELL_THEMSELVES:
+                    self._told[stage.name, reason] = total
+                    event = pb.Event(boot_ns=boot_ns, wall_ns=boot_ns + wall_offset_ns)
+                    event.lost.CopyFrom(
+                        pb.Lost(
+                            stage=stage.name,
+                            reason=reason,
+                            count=new,
+                            unit=stage.unit,
+                            first_boot_ns=boot_ns,
+                        )
+                    )
+                    self._frames.add_events([event])
+
+    def stop(self, boot_ns: int, wall_offset_ns: int) -> None:
+        """End everything that is open, because the watcher stops."""
+        self.publish(self._connections.close_all(boot_ns, wall_offset_ns))
+        self.publish(self._tracker.stop(boot_ns))
+        self.tell_losses(boot_ns, wall_offset_ns)
+        self._frames.flush()
+
+    def _take_item(self, item: Item, wall_offset_ns: int) -> None:
+        match item:
+            case TlsRun():
+                self.publish(self._connections.run(item, wall_offset_ns))
+            case Segment():
+                self._frames.add_encoded(item.session, item.data, item.count, Rank.EFFECTS)
+            case ProcessRecord():
+                self._take_process(item, wall_offset_ns)
+            case ConnectionOpened():
+                self._connections.opened(item)
+            case ConnectionClosed():
+                self.publish(self._connections.closed(item, wall_offset_ns))
+            case _:
+                assert_never(item)
+
+    def _take_process(self, record: ProcessRecord, wall_offset_ns: int) -> None:
+        # The connections first: an exit may end the session, and they belong to it.
+        if record.kind != "forked":
+            self.publish(
+                self._connections.close_process(record.pid, record.boot_ns, wall_offset_ns)
+            )
+        self.publish(self._tracker.on_process(record))
+        if record.kind == "executed":
+            self._listener.on_exec(record.pid)
+        elif record.kind == "exited":
+            self._listener.on_exit(record.pid)
+
+    def _redact_argv(self, event: pb.Event) -> None:
+        match event.WhichOneof("body"):
+            case "process_executed":
+                argv = event.process_executed.argv
+            case "session_started":
+                argv = event.session_started.argv
+            case _:
+                return
+        argv[:] = self._redactor.argv(list(argv))
+
+
+# The spool leaves a tombstone in the place of each frame that it gave up.
+_TELL_THEMSELVES = frozenset({"spool"})

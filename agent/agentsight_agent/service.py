@@ -1,0 +1,114 @@
+"""The agent as a service: probes in front, spool and bus behind, telemetry beside.
+
+The bus may be away, at the start too: frames wait in the spool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from agentsight_core.bus.connection import ConnectionSettings, connect
+from agentsight_core.bus.publisher import Publisher
+from agentsight_core.config.models import AgentSightConfig
+from agentsight_core.errors import Retryable
+from agentsight_core.runtime.notes import announced, leave_ledger
+from agentsight_core.spool.spool import Spool
+from agentsight_core.telemetry.http import TelemetryServer, TelemetrySettings
+from agentsight_core.telemetry.ledger import Ledger
+from agentsight_core.telemetry.links import Link
+from agentsight_core.telemetry.process import process_registry
+
+from agentsight_agent.agent import Agent
+from agentsight_agent.enrich.boot import read_node
+from agentsight_agent.redact import CaptureMode, Redactor
+from agentsight_agent.settings import agent_settings, spool_folder, spool_settings
+
+_log = logging.getLogger(__name__)
+
+_DRAIN_S = 20.0
+_RECONNECT_S = 1.0
+
+# What each stage gives on, the next one takes.
+LINKS = (
+    Link(("kernel",), ("drain",)),
+    Link(("publish",), ("bus",)),
+)
+
+
+async def serve(config: AgentSightConfig, stop: asyncio.Event) -> None:
+    """Watch this node until `stop` is set; then deliver what was seen if the bus is there."""
+    ledger = Ledger()
+    node = read_node(config.node.cluster, config.node.name)
+    redactor = Redactor(CaptureMode(config.capture.mode), redaction_key(config.node.state_dir))
+    spool = Spool(spool_folder(config), spool_settings(config), ledger.stage("spool", "frames"))
+    registry = process_registry(ledger, "agent")
+    settings = TelemetrySettings(port=config.node.telemetry_port)
+    async with (
+        spool,
+        _publishing(spool, config, ledger) as delivery,
+        Agent(agent_settings(config), node, redactor, spool, ledger) as agent,
+        TelemetryServer(registry, ledger, settings=settings) as telemetry,
+    ):
+        with announced(config.node.state_dir, "agent", {"telemetry_port": telemetry.port}):
+            _log.info("watching node %s", node.name)
+            await agent.run(stop)
+        await agent.finish()
+        if not await delivery.drain(_DRAIN_S):
+            _log.warning("the bus did not take %d frames; they stay in the spool", spool.held)
+        leave_ledger(config.node.state_dir, "agent", ledger)
+
+
+def redaction_key(state_dir: Path) -> bytes:
+    """Return the key that makes equal secrets recognizable as equal, made on first use."""
+    path = state_dir / "redaction.key"
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+class _Delivery:
+    """Publishes from the spool whenever the bus is there."""
+
+    def __init__(self, spool: Spool, settings: ConnectionSettings, ledger: Ledger) -> None:
+        self._spool = spool
+        self._settings = settings
+        self._stage = ledger.stage("publish", "frames")
+        self._publisher: Publisher | None = None
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with connect(self._settings) as bus:
+                    self._publisher = Publisher(self._spool, bus, self._stage)
+                    await self._publisher.run()
+            except Retryable as error:
+                _log.warning("the bus is away: %s", error)
+                await asyncio.sleep(_RECONNECT_S)
+
+    async def drain(self, seconds: float) -> bool:
+        if self._publisher is None:
+            return not self._spool.held
+        return await self._publisher.drain(seconds)
+
+
+@contextlib.asynccontextmanager
+async def _publishing(
+    spool: Spool, config: AgentSightConfig, ledger: Ledger
+) -> AsyncIterator[_Delivery]:
+    token = config.bus.token_file.read_text().strip() if config.bus.token_file else ""
+    settings = ConnectionSettings(config.bus.servers, "agent", token)
+    delivery = _Delivery(spool, settings, ledger)
+    task = asyncio.create_task(delivery.run(), name="delivery")
+    try:
+        yield delivery
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

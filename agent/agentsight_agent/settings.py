@@ -1,0 +1,46 @@
+"""What of the configuration the agent uses, in the form in which its parts take it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agentsight_core.config.models import AgentSightConfig
+from agentsight_core.parsers.http1 import HttpSettings
+from agentsight_core.spool.settings import SpoolSettings
+
+from agentsight_agent.agent import AgentSettings
+from agentsight_agent.bpf.kernel import KernelSettings
+from agentsight_agent.sessions.rules import SessionRule
+
+
+def agent_settings(config: AgentSightConfig) -> AgentSettings:
+    """Return how to watch."""
+    capture = config.capture
+    return AgentSettings(
+        kernel=KernelSettings(
+            ring_bytes=capture.ring_bytes,
+            max_payload_bytes=capture.max_call_bytes,
+            max_argv_bytes=capture.max_argv_bytes,
+            discover=capture.discover or bool(config.sessions.rules),
+        ),
+        http=HttpSettings(max_body_bytes=capture.max_body_bytes),
+        rules=tuple(SessionRule(**rule.model_dump()) for rule in config.sessions.rules),
+        flush_s=capture.flush_interval_ms / 1000,
+        promote=capture.discover,
+        watch_files=capture.files,
+        watch_network=capture.network,
+    )
+
+
+def spool_settings(config: AgentSightConfig) -> SpoolSettings:
+    """Return what the spool may use."""
+    return SpoolSettings(
+        max_bytes=config.spool.max_bytes,
+        min_free_bytes=config.spool.min_free_bytes,
+        segment_bytes=config.spool.segment_bytes,
+    )
+
+
+def spool_folder(config: AgentSightConfig) -> Path:
+    """Return where the spool lies."""
+    return config.spool.dir or config.node.state_dir / "spool"

@@ -1,0 +1,66 @@
+"""What of the configuration the aggregator uses, in the form in which its parts take it."""
+
+from __future__ import annotations
+
+from agentsight_core.bus.connection import ConnectionSettings
+from agentsight_core.bus.provisioning import BusSettings, StreamSettings
+from agentsight_core.config.models import AgentSightConfig
+
+from agentsight_aggregator.analyzers.settings import SECOND_NS, FoldSettings
+from agentsight_aggregator.exporters.otlp.transport import OtlpSettings
+from agentsight_aggregator.exporters.rotating_file import RotationSettings
+from agentsight_aggregator.worker.aggregator import AggregatorSettings
+from agentsight_aggregator.worker.partition import WorkerSettings
+
+
+def connection_settings(config: AgentSightConfig, name: str) -> ConnectionSettings:
+    """Return how to reach the bus; `name` is shown by its monitoring."""
+    file = config.bus.token_file
+    return ConnectionSettings(config.bus.servers, name, file.read_text().strip() if file else "")
+
+
+def bus_settings(config: AgentSightConfig) -> BusSettings:
+    """Return what the streams should look like."""
+    bus = config.bus
+    return BusSettings(
+        partitions=bus.partitions,
+        replicas=bus.replicas,
+        events=StreamSettings(bus.events_max_bytes, bus.events_max_age_s),
+        findings=StreamSettings(bus.findings_max_bytes, bus.findings_max_age_s),
+    )
+
+
+def aggregator_settings(config: AgentSightConfig) -> AggregatorSettings:
+    """Return the rhythm of the workers."""
+    aggregator = config.aggregator
+    return AggregatorSettings(
+        worker=WorkerSettings(
+            checkpoint_seconds=aggregator.checkpoint_interval_ms / 1000,
+            tick_seconds=aggregator.tick_interval_ms / 1000,
+        )
+    )
+
+
+def fold_settings(config: AgentSightConfig) -> FoldSettings:
+    """Return how events become findings."""
+    return FoldSettings(
+        content_on_spans=config.aggregator.content,
+        session_idle_ns=int(config.aggregator.session_idle_s * SECOND_NS),
+    )
+
+
+def otlp_settings(config: AgentSightConfig) -> OtlpSettings:
+    """Return how to reach the OTLP receiver; raises ConfigError when that cannot be."""
+    otlp = config.exporters.otlp
+    return OtlpSettings(
+        endpoint=otlp.endpoint,
+        protocol="grpc" if otlp.protocol == "grpc" else "http",
+        headers={name: value.get_secret_value() for name, value in otlp.headers.items()},
+        timeout_s=otlp.timeout_ms / 1000,
+    )
+
+
+def rotation_settings(config: AgentSightConfig) -> RotationSettings:
+    """Return when the JSON lines file is rotated."""
+    jsonl = config.exporters.jsonl
+    return RotationSettings(max_file_bytes=jsonl.max_bytes, keep=jsonl.max_files)
