@@ -17,9 +17,22 @@ from agentsight_core.pb import events_pb2 as pb
 
 SIZE_BYTES = 4 * 1024 * 1024
 ROUNDS = 5
-WORDS = (
-    "the task of a risk is basic authorization secret password disk key token http://h/x".split()
-)
+WORDS = [
+    "the",
+    "task",
+    "of",
+    "a",
+    "risk",
+    "is",
+    "basic",
+    "authorization",
+    "secret",
+    "password",
+    "disk",
+    "key",
+    "token",
+    "http://h/x",
+]
 
 
 def best_seconds(work: Callable[[], object]) -> float:

@@ -19,8 +19,9 @@ _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?")
 # A chunk-size line is a few bytes; extensions may make it longer.
 _MAX_CHUNK_LINE_BYTES = 16 * 1024
 _MAX_TRAILER_BYTES = 64 * 1024
-# A TLS record usually carries whole chunks, so after lost records a chunk begins right away.
-_RESUMED_CHUNK = re.compile(rb"(?:\r?\n)?[0-9A-Fa-f]{1,8}(?:;[^\r\n]*)?\r\n")
+# A TLS record usually carries whole chunks, so after lost records a chunk begins right away. One
+# with an extension is not taken for it: text that ends a line would do.
+_RESUMED_CHUNK = re.compile(rb"(?:\r?\n)?[0-9A-Fa-f]{1,8}\r\n")
 _RESUMED_CHUNK_BYTES = 32
 
 
