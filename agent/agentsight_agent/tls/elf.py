@@ -121,6 +121,8 @@ class Elf(AbstractContextManager["Elf"]):
     def _read_table(
         self, record: struct.Struct, offset: int, step: int, count: int
     ) -> list[tuple[int, ...]]:
+        if count and step != record.size:
+            raise ElfError(f"a table has entries of {step} bytes; known: {record.size}")
         data = self._read(offset, step * count)
         return [record.unpack_from(data, index * step) for index in range(count)]
 

@@ -60,6 +60,8 @@ _TWO_BYTE = {
     0x1F: (_NOTHING, 0),  # nop
     0xB6: (_REG, 0), 0xB7: (_REG, 0), 0xBE: (_REG, 0), 0xBF: (_REG, 0),  # movzx, movsx
 }  # fmt: skip
+# What assemblers put before a long nop; an instruction has at most 15 bytes in all.
+_MAX_PREFIXES = 5
 _ENDBR64 = b"\xf3\x0f\x1e\xfa"
 
 
@@ -68,7 +70,7 @@ def decode(code: bytes) -> Instruction | None:
     if code.startswith(_ENDBR64):
         return Instruction(Kind.OTHER, _ENDBR64)
     at = 0
-    while code[at : at + 1] in {b"\x66", b"\x64", b"\x2e"}:
+    while at < _MAX_PREFIXES and code[at : at + 1] in {b"\x66", b"\x64", b"\x2e"}:
         at += 1
     rex = code[at] if at < len(code) and 0x40 <= code[at] <= 0x4F else 0
     at += bool(rex)
