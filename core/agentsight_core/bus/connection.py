@@ -90,30 +90,43 @@ async def connect(settings: ConnectionSettings) -> AsyncIterator[Bus]:
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     reports = _Reports(settings.name)
     attempts = max(1, int(settings.connect_seconds / settings.reconnect_wait_seconds))
-    with translated(f"connecting to {', '.join(settings.servers)}"):
-        client = await nats.connect(
-            servers=list(settings.servers),
-            name=settings.name,
-            token=settings.token or None,
-            tls=settings.tls,
-            connect_timeout=2,
-            max_reconnect_attempts=attempts,
-            reconnect_time_wait=settings.reconnect_wait_seconds,
-            ping_interval=settings.ping_seconds,
-            max_outstanding_pings=2,
-            pending_size=settings.pending_bytes,
-            error_cb=reports.error,
-            disconnected_cb=reports.disconnected,
-            reconnected_cb=reports.reconnected,
-        )
-    # Once connected: for ever.
-    client.options["max_reconnect_attempts"] = -1
+    client = nats.NATS()
     try:
+        await _connect(client, settings, reports, attempts)
+        # Once connected: for ever.
+        client.options["max_reconnect_attempts"] = -1
         yield Bus(client, settings.request_seconds)
     finally:
         # What the server does not answer any more is no error of ours at the end.
         with contextlib.suppress(nats.errors.Error, OSError):
             await client.close()
+
+
+async def _connect(
+    client: nats.NATS, settings: ConnectionSettings, reports: _Reports, attempts: int
+) -> None:
+    try:
+        async with asyncio.timeout(settings.connect_seconds):
+            await client.connect(
+                servers=list(settings.servers),
+                name=settings.name,
+                token=settings.token or None,
+                tls=settings.tls,
+                connect_timeout=2,
+                max_reconnect_attempts=attempts,
+                reconnect_time_wait=settings.reconnect_wait_seconds,
+                ping_interval=settings.ping_seconds,
+                max_outstanding_pings=2,
+                pending_size=settings.pending_bytes,
+                error_cb=reports.error,
+                disconnected_cb=reports.disconnected,
+                reconnected_cb=reports.reconnected,
+            )
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        servers = ", ".join(settings.servers)
+        raise Retryable(
+            f"connecting to {servers}: {reports.last or type(error).__name__}"
+        ) from error
 
 
 class Bus:
@@ -212,7 +225,10 @@ class Bus:
             return await self.js.stream_info(stream)
 
     async def reset_consumer(self, stream: str, consumer: str, sequence: int) -> None:
-        """Let `consumer` deliver from `sequence` on, in order, with delivery numbers from 1."""
+        """Let `consumer` deliver from `sequence` on, in order, with delivery numbers from 1.
+
+        0 stands for the first message that is not acknowledged. Needs nats-server 2.14 (ADR-60).
+        """
         with translated(f"resetting consumer {consumer}"):
             await self.js.reset_consumer(stream, consumer, seq=sequence)
 
@@ -272,17 +288,17 @@ class _Reports:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._last = ""
+        self.last = ""
 
     async def error(self, error: Exception) -> None:
         text = f"{type(error).__name__} {error}"
-        if text != self._last:
-            self._last = text
+        if text != self.last:
+            self.last = text
             _log.warning("bus connection %s: %s", self._name, text)
 
     async def disconnected(self) -> None:
         _log.info("bus connection %s: disconnected", self._name)
 
     async def reconnected(self) -> None:
-        self._last = ""
+        self.last = ""
         _log.info("bus connection %s: connected again", self._name)

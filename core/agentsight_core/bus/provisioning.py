@@ -71,7 +71,9 @@ async def provision_exporter(bus: Bus, name: str) -> None:
 
 def _streams(settings: BusSettings) -> list[StreamConfig]:
     events = _stream(subjects.EVENTS, ["ev.*.*.*", "tick.*"], settings, settings.events)
-    events.duplicate_window = settings.duplicate_window_seconds
+    events.duplicate_window = min(
+        settings.duplicate_window_seconds, settings.events.max_age_seconds
+    )
     # Discarding old would lose silently; refusing new makes the agents' spools grow.
     events.subject_transform = SubjectTransform(
         src="ev.*.*.*",

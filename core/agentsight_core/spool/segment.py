@@ -14,7 +14,13 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agentsight_core.recordings.records import FILE_MAGIC, Damage, Record, read_records
+from agentsight_core.recordings.records import (
+    FILE_MAGIC,
+    HEAD_BYTES,
+    Damage,
+    Record,
+    read_records,
+)
 
 _ACK = struct.Struct("<QI")
 _SUFFIX = ".seg"
@@ -49,20 +55,21 @@ def segment_path(folder: Path, rank: int, first_index: int) -> Path:
     return folder / f"{rank:03d}-{first_index:016x}{_SUFFIX}"
 
 
-def write(segment: Segment, records: list[bytes], acks: list[int]) -> None:
-    """Append `records` and `acks`; the records are on the disk on return. Raises OSError.
+def write_acks(segment: Segment, acks: list[int]) -> None:
+    """Append `acks`; raises OSError.
 
-    Acknowledgements are not synced: after a power failure some frames go to the bus again, where
-    their numbers tell, and that is cheaper than a second sync each time.
+    They are not synced: after a power failure some frames go to the bus again, where their numbers
+    tell, and that is cheaper than a second sync each time.
     """
-    if records:
-        _append(segment, records)
     if acks:
         with segment.ack_path.open("ab") as file:
             file.write(b"".join(encode_ack(index) for index in acks))
 
 
-def _append(segment: Segment, records: list[bytes]) -> None:
+def write_records(segment: Segment, records: list[bytes]) -> None:
+    """Append `records`, which are on the disk on return; raises OSError."""
+    if not records:
+        return
     new = segment.written_bytes == 0
     descriptor = os.open(segment.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "r+b", buffering=0) as file:
@@ -88,7 +95,10 @@ def read(path: Path, damage: Damage) -> tuple[Segment, list[Record], int]:
     with path.open("rb") as file:
         file.read(len(FILE_MAGIC))
         records = list(read_records(file, damage, len(FILE_MAGIC)))
-    size = path.stat().st_size
+    last = records[-1] if records else None
+    size = last.offset + HEAD_BYTES + len(last.frame) if last else len(FILE_MAGIC)
+    # The torn tail has been counted: it need not be met again.
+    os.truncate(path, size)
     rank = records[0].rank if records else 0
     segment = Segment(path, rank, size, closed=True, written_bytes=size)
     pending = [record for record in records if record.index not in acks]

@@ -234,8 +234,12 @@ class _Job:
 def _write(folder: Path, jobs: list[_Job], doomed: list[Segment]) -> int:
     """Do the `jobs`, clearing what is done, then delete; return the free space in bytes."""
     for job in jobs:
-        files.write(job.segment, job.records, job.acks)
-        job.records, job.acks = [], []
+        files.write_records(job.segment, job.records)
+        job.records = []
+    # After all records: among them are tombstones of what is acknowledged for their sake.
+    for job in jobs:
+        files.write_acks(job.segment, job.acks)
+        job.acks = []
     for segment in doomed:
         files.delete(segment)
     status = os.statvfs(folder)

@@ -1,0 +1,58 @@
+"""What every coordinator promises. A new one joins by adding its factory to COORDINATORS."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from agentsight_aggregator.coordination.coordinator import Assignment, Coordinator
+from agentsight_aggregator.coordination.local import LocalCoordinator
+
+PARTITIONS = 4
+COORDINATORS: dict[str, Callable[[], Coordinator]] = {"local": lambda: LocalCoordinator(PARTITIONS)}
+
+
+@pytest.fixture(params=COORDINATORS)
+def coordinator(request: pytest.FixtureRequest) -> Coordinator:
+    return COORDINATORS[request.param]()
+
+
+async def first(coordinator: Coordinator) -> frozenset[Assignment]:
+    async with asyncio.timeout(10):
+        async for mine in coordinator.assignments():
+            if mine:
+                return mine
+    raise AssertionError("the only member of a group got nothing")
+
+
+async def test_only_member_owns_every_partition_once(coordinator: Coordinator) -> None:
+    async with coordinator:
+        mine = await first(coordinator)
+        assert sorted(assignment.partition for assignment in mine) == list(range(PARTITIONS))
+        assert all(coordinator.owns(assignment) for assignment in mine)
+
+
+async def test_nothing_is_owned_before_joining_and_after_leaving(coordinator: Coordinator) -> None:
+    some = Assignment(0, fence=1)
+    assert not coordinator.owns(some)
+    async with coordinator:
+        mine = await first(coordinator)
+    assert not any(coordinator.owns(assignment) for assignment in mine)
+
+
+async def test_other_fence_is_not_owned(coordinator: Coordinator) -> None:
+    async with coordinator:
+        for assignment in await first(coordinator):
+            assert not coordinator.owns(Assignment(assignment.partition, assignment.fence + 1))
+
+
+async def test_assignments_end_when_the_member_leaves(coordinator: Coordinator) -> None:
+    async def follow() -> None:
+        async for _ in coordinator.assignments():
+            pass
+
+    async with coordinator:
+        following = asyncio.create_task(follow())
+        await first(coordinator)
+        assert not following.done()
+    async with asyncio.timeout(10):
+        await following

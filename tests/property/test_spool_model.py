@@ -1,0 +1,183 @@
+"""The spool against a model: synced frames survive any crash, acknowledged ones stay away."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+from agentsight_core import wire
+from agentsight_core.recordings.records import FILE_MAGIC
+from agentsight_core.spool.settings import SpoolSettings
+from agentsight_core.spool.spool import Spool
+from agentsight_core.telemetry.ledger import Ledger
+from agentsight_core.testing.numbered_frames import numbered_frame
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+BOUNDS = SpoolSettings(
+    max_bytes=256 << 10,
+    min_free_bytes=0,
+    segment_bytes=32 << 10,
+    max_frame_bytes=30 << 10,
+    cache_bytes=16 << 10,
+)
+SESSIONS = st.integers(1, 3)
+RANKS = st.integers(0, 2)
+
+
+class SpoolMachine(RuleBasedStateMachine):
+    """Drives a spool; a crash leaves a torn tail of whatever was not synced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.runner = asyncio.Runner()
+        self.seqs: dict[int, int] = defaultdict(int)
+        self.frames: dict[tuple[int, int], bytes] = {}
+        self.unsynced: set[tuple[int, int]] = set()
+        self.acked: set[tuple[int, int]] = set()
+        self.acked_unsynced: set[tuple[int, int]] = set()
+        self.open()
+
+    def open(self) -> None:
+        self.stage = Ledger().stage("spool", "frames")
+        self.spool = Spool(self.folder, BOUNDS, self.stage)
+        # The test alone says when files are written: else a crash would race with the writer.
+        segments = self.spool._segments
+        segments.flush_forever = segments._closing.wait
+        self.runner.run(self.spool.__aenter__())
+
+    @rule(session=SESSIONS, rank=RANKS, size=st.integers(0, 20_000), count=st.integers(1, 4))
+    def put(self, session: int, rank: int, size: int, count: int) -> None:
+        for _ in range(count):
+            self.seqs[session] += 1
+            seq = self.seqs[session]
+            header, frame = numbered_frame(session, seq)
+            frame += b"\x7a" + varint(size) + bytes(size)  # an unknown field: still a frame
+            self.frames[session, seq] = frame
+            self.unsynced.add((session, seq))
+            self.spool.put(header, frame, rank)
+
+    @rule()
+    def sync(self) -> None:
+        assert self.runner.run(self.spool._segments.flush())
+        self.runner.run(self.spool.drain())
+        self.unsynced.clear()
+        self.acked |= self.acked_unsynced
+        self.acked_unsynced.clear()
+
+    @precondition(lambda self: self.spool.held)
+    @rule(count=st.integers(1, 4))
+    def deliver(self, count: int) -> None:
+        self.sync()
+        for _ in range(min(count, self.spool.held)):
+            entry = self.runner.run(self.spool.lease())
+            self.check(entry)
+            self.spool.ack(entry)
+            self.acked_unsynced.add((entry.header.session, entry.header.seq))
+
+    @precondition(lambda self: self.spool.held)
+    @rule()
+    def deliver_in_vain(self) -> None:
+        self.sync()
+        entry = self.runner.run(self.spool.lease())
+        self.spool.release(entry)
+
+    @rule(torn=st.floats(0, 1))
+    def crash(self, torn: float) -> None:
+        files = [(s.path, b"".join(s.records)) for s in self.spool._segments._frames if s.records]
+        self.abandon()
+        for path, data in files:
+            new = not path.exists()
+            with path.open("ab") as file:
+                file.write((FILE_MAGIC + data if new else data)[: int(len(data) * torn)])
+        self.open()
+        self.compare_with_model()
+
+    @rule()
+    def restart(self) -> None:
+        self.sync()
+        self.runner.run(self.spool.close())
+        self.open()
+        assert self.spool.damage.stretches == 0
+        self.compare_with_model()
+
+    def abandon(self) -> None:
+        async def cancel() -> None:
+            self.spool._flusher.cancel()
+            await asyncio.wait([self.spool._flusher])
+
+        self.runner.run(cancel())
+        os.close(self.spool._lock)
+
+    def compare_with_model(self) -> None:
+        held = {
+            (session, entry.header.seq)
+            for session, queue in self.spool._queues.items()
+            for entry in queue
+        }
+        gone = self.acked | self.acked_unsynced
+        assert held >= self.frames.keys() - gone - self.unsynced, "a synced frame is lost"
+        assert not held & self.acked, "an acknowledged frame is back"
+        # What the crash took is gone for good; what came back will be delivered again.
+        lost = (self.unsynced - held) - gone
+        for key in lost:
+            del self.frames[key]
+        self.unsynced.clear()
+        self.acked_unsynced -= held
+        self.acked |= self.acked_unsynced
+        self.acked_unsynced.clear()
+
+    def check(self, entry: object) -> None:
+        header, events = wire.decode_frame(entry.frame)
+        key = (header.session, header.seq)
+        if entry.is_tombstone:
+            assert events[0].lost.count == 1
+        else:
+            assert entry.frame == self.frames[key]
+
+    @invariant()
+    def ledger_closes(self) -> None:
+        assert self.stage.unexplained == 0
+        assert self.stage.held == sum(len(queue) for queue in self.spool._queues.values())
+
+    @invariant()
+    def order_is_kept(self) -> None:
+        for queue in self.spool._queues.values():
+            seqs = [entry.header.seq for entry in queue]
+            assert seqs == sorted(seqs)
+
+    @invariant()
+    def bound_is_kept(self) -> None:
+        # Tombstones may exceed it by their share.
+        assert self.spool.disk_bytes <= BOUNDS.max_bytes * 9 // 8
+
+    def teardown(self) -> None:
+        self.sync()
+        while self.spool.held:
+            entry = self.runner.run(self.spool.lease())
+            self.check(entry)
+            self.spool.ack(entry)
+        self.runner.run(self.spool.close())
+        self.runner.close()
+        shutil.rmtree(self.folder)
+
+
+def varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+SpoolMachine.TestCase.settings = settings(
+    max_examples=50,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+TestSpool = SpoolMachine.TestCase
