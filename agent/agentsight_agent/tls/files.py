@@ -72,13 +72,17 @@ class TlsFiles:
     @property
     def attached(self) -> tuple[Attachment, ...]:
         """The hooked files."""
-        return tuple(a for a in self._with_tls.values() if isinstance(a, Attachment))
+        return tuple(a for a in self._entries() if isinstance(a, Attachment))
 
     @property
     def uncaptured(self) -> tuple[Uncaptured, ...]:
         """TLS code that processes use and that is not hooked."""
-        found = (u for u in self._with_tls.values() if isinstance(u, Uncaptured))
+        found = (u for u in self._entries() if isinstance(u, Uncaptured))
         return tuple(u for u in found if u.users)
+
+    def _entries(self) -> tuple[Attachment | Uncaptured, ...]:
+        """Return a copy, made at once: a status page asks from another thread."""
+        return tuple(self._with_tls.values())
 
     def find(self, path: str, name: str, *, executable: bool) -> Identity | None:
         """Return the identity of the file at `path`, hooked if it can be; None if unreadable.

@@ -32,9 +32,11 @@ class FakeKernel:
     def __init__(self) -> None:
         self.attached: list[str] = []
         self.refusal = ""
+        self.attempts = 0
 
     def attach_tls(self, path: str, hooks: list[TlsHook]) -> Link:
         assert hooks
+        self.attempts += 1
         if self.refusal:
             raise AgentSightError(self.refusal)
         self.attached.append(path)
@@ -187,16 +189,28 @@ def test_a_used_file_stays_hooked_when_it_is_deleted(kernel, proc, library) -> N
 
 def test_a_rewritten_file_is_let_go_at_once(kernel, proc, library) -> None:
     """Its hooks would be in the middle of other instructions."""
-    proc.run(100, library)
+    proc.run(100, exe=library)
     attachments = watching(kernel, proc, rescan_ns=1_000 * MS, looks_per_call=0)
-    attachments.prepare([library])
-    assert kernel.attached == [library]
+    attachments.on_exec(100, 0)
     attachments.due(0)
-    with Path(library).open("r+b") as file:
-        file.write(b"\x7fELF")
+    assert attachments.attached[0].users == {100}
     os.utime(library, (1, 1))
     attachments.due(2_000 * MS)
     assert kernel.attached == []
+    # Its new content is looked at anew.
+    attachments.on_exec(100, 2_000 * MS)
+    assert kernel.attached == [library]
+    assert kernel.attempts == 2
+
+
+def test_an_exec_ends_the_use_of_what_was_mapped_before(kernel, proc, library) -> None:
+    proc.run(100, library)
+    attachments = watching(kernel, proc)
+    attachments.on_exec(100, 0)
+    attachments.due(20 * MS)
+    proc.run(100)
+    attachments.on_exec(100, 30 * MS)
+    assert attachments.attached[0].users == set()
 
 
 def test_a_process_that_vanishes_is_no_error(kernel, proc) -> None:

@@ -71,6 +71,7 @@ def test_shared_internal_is_found() -> None:
         # A branch that is not the check for a negative size.
         (["4883ec08"], ["4885ff", "7420", *PLAIN]),
         (["4883ec08"], ["85d2", "7420", *PLAIN]),
+        (["4883ec08"], ["4885ff", "7820", *PLAIN]),
         # The buffer is another one.
         (["4883ec08"], [*PLAIN, "4889fe"]),
         # The size is another one.

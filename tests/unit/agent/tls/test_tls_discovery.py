@@ -26,6 +26,29 @@ int SSL_read_ex(void *s, void *b, unsigned long n, unsigned long *r)
 """
 
 
+# What gcc makes of OpenSSL 3.0: both entries change the stack, then call the same function.
+ASSEMBLY = """
+.macro entries name
+.type inner_\\name, @function
+inner_\\name: push %rbx; mov $1, %eax; pop %rbx; ret
+.globl SSL_\\name
+.type SSL_\\name, @function
+SSL_\\name: sub $24, %rsp; test %edx, %edx; js 1f; lea 8(%rsp), %rcx; movslq %edx, %rdx
+call inner_\\name
+1: add $24, %rsp; ret
+.size SSL_\\name, . - SSL_\\name
+.globl SSL_\\name\\()_ex
+.type SSL_\\name\\()_ex, @function
+SSL_\\name\\()_ex: sub $8, %rsp; call inner_\\name; add $8, %rsp; ret
+.size SSL_\\name\\()_ex, . - SSL_\\name\\()_ex
+.endm
+.text
+entries read
+entries write
+.section .note.GNU-stack, "", @progbits
+"""
+
+
 def compile_c(source: str, target: Path, *flags: str) -> str:
     gcc = shutil.which("gcc")
     assert gcc, "the set-up installs gcc"
@@ -105,6 +128,23 @@ def test_symbols_of_an_executable_that_exports_nothing(tmp_path: Path) -> None:
     assert isinstance(inspect(path, executable=True), TlsFile)
     subprocess.run(["strip", path], check=True)
     assert inspect(path, executable=True) is None
+
+
+def test_internals_behind_expensive_entries(tmp_path: Path) -> None:
+    source = tmp_path / "ssl.s"
+    source.write_text(ASSEMBLY)
+    path = str(tmp_path / "libssl.so.3")
+    subprocess.run(["gcc", "-shared", "-o", path, str(source)], check=True)
+    with Elf(path) as elf:
+        inner = elf.functions(["inner_read", "inner_write"])  # local: only .symtab has them
+        exported = elf.functions(NAMES)
+    assert set(exported) == {"SSL_read", "SSL_write", "SSL_read_ex", "SSL_write_ex"}
+    found = inspect(path)
+    assert isinstance(found, TlsFile)
+    assert [(h.kind, h.offset) for h in found.hooks] == [
+        (HookKind.READ_EX, inner["inner_read"].address),
+        (HookKind.WRITE_EX, inner["inner_write"].address),
+    ]
 
 
 def test_an_ex_entry_that_calls_the_plain_one_is_not_hooked(tmp_path: Path) -> None:
