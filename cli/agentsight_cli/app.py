@@ -1,0 +1,215 @@
+"""What the command line offers: names, options and help. The work is done in other modules.
+
+They are imported when a command runs, so that `--help` and completion are quick.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentsight_cli.app_dlq import dlq_app
+from agentsight_cli.options import ConfigFile, Json, StateDir, configuration
+
+if TYPE_CHECKING:
+    from agentsight_core.config import AgentSightConfig
+
+_EPILOG = (
+    "Exit status: 0 done; 1 it did not work out; 2 wrong usage, configuration or input; "
+    "130 interrupted. `record` passes on the status of its command."
+)
+
+app = typer.Typer(
+    name="agentsight",
+    help="Watch AI agents from outside: what they say to models, what they do, and what caused it.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+app.add_typer(dlq_app, name="dlq")
+
+
+class ReplayFormat(enum.StrEnum):
+    """What `replay` prints."""
+
+    spans = "spans"
+    tree = "tree"
+    summary = "summary"
+
+
+Capture = Annotated[
+    str | None,
+    typer.Option("--capture", metavar="MODE", help="none, metadata, redacted or full."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"agentsight {version('agentsight-cluster')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def up(
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    otlp_endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Send traces and metrics there, by OTLP."),
+    ] = None,
+    otlp_protocol: Annotated[
+        str | None, typer.Option(metavar="NAME", help="grpc or http/protobuf.")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(metavar="PORT", help="Port of /metrics; 0 takes a free one.")
+    ] = None,
+    json_lines: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write all findings into a file.")
+    ] = None,
+    capture: Capture = None,
+) -> None:
+    """Run the whole system on this machine until Ctrl-C. Agents are found by themselves."""
+    from agentsight_cli import up as command
+
+    found = configuration(
+        config,
+        state_dir,
+        {
+            "exporters.otlp.endpoint": otlp_endpoint,
+            "exporters.otlp.protocol": otlp_protocol,
+            "exporters.prometheus.port": metrics_port,
+            "exporters.jsonl.path": json_lines,
+            "capture.mode": capture,
+        },
+    )
+    command.run(found, lambda line: print(f"agentsight: {line}", file=sys.stderr, flush=True))
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def record(
+    command: Annotated[
+        list[str], typer.Argument(metavar="CMD…", help="The command and its arguments, after --.")
+    ],
+    config: ConfigFile = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Recording to write; a new file."),
+    ] = None,
+    capture: Capture = None,
+    json_summary: Json = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Do not print the tree at the end.")
+    ] = False,
+) -> None:
+    """Watch one command and its children; keep a recording and print what it said and did.
+
+    The tree goes to stderr, the JSON summary to stdout: stdout is the command's own. The exit
+    status is that of the command.
+    """
+    from agentsight_cli import recorded
+
+    found = configuration(config, None, {"capture.mode": capture})
+    show = "json" if json_summary else "nothing" if quiet else "tree"
+    raise typer.Exit(recorded.run(command, found, output, show))
+
+
+@app.command()
+def replay(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE…", help="Recordings, plain or gzip; - is stdin.")
+    ],
+    form: Annotated[
+        ReplayFormat,
+        typer.Option(
+            "--format",
+            help="spans: one JSON object a line; tree: for people; summary: one JSON object.",
+        ),
+    ] = ReplayFormat.tree,
+) -> None:
+    """Analyze recordings without root: ours, HAR 1.2 of browsers and proxies, AgentSight's JSON."""
+    from agentsight_cli import replay as command
+
+    raise typer.Exit(command.run(files, form.value))
+
+
+@app.command()
+def demo(json_summary: Json = False) -> None:
+    """Run everything on an example agent, and check that all it said and did was captured."""
+    from agentsight_cli.demo import run
+
+    raise typer.Exit(run(json_summary=json_summary))
+
+
+@app.command()
+def sessions(
+    session: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="Show this session as a tree; its first digits do."),
+    ] = None,
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    as_json: Json = False,
+) -> None:
+    """List the sessions that a running `agentsight up` has seen, or show one of them."""
+    from agentsight_cli import sessions as command
+
+    found = configuration(config, state_dir, {})
+    raise typer.Exit(command.run(found, session, as_json=as_json))
+
+
+@app.command()
+def tail(
+    session: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only this session; its first digits do.")
+    ] = None,
+    beginning: Annotated[
+        bool, typer.Option("--all", help="Begin with the oldest finding that is kept.")
+    ] = False,
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show findings of a running `agentsight up` as they come, until Ctrl-C."""
+    from agentsight_cli import tail as command
+
+    found = configuration(config, state_dir, {})
+    raise typer.Exit(command.run(found, session or "", beginning=beginning, as_json=as_json))
+
+
+@app.command()
+def doctor(config: ConfigFile = None, state_dir: StateDir = None, as_json: Json = False) -> None:
+    """Check what this machine needs: each thing is ok, or what to do about it is said."""
+    from agentsight_cli.doctor import run
+
+    raise typer.Exit(run(configuration(config, state_dir, {}), as_json=as_json))
+
+
+@config_app.command("check")
+def config_check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file to check.")],
+) -> None:
+    """Say all that is wrong with a configuration file; 2 if anything is."""
+    from agentsight_core.config import load_config
+
+    # The file alone: what this shell's environment says is not its fault.
+    config: AgentSightConfig = load_config(file, {})
+    print(f"{file}: ok; capture mode {config.capture.mode}, {len(config.sessions.rules)} rules")

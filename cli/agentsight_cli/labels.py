@@ -1,0 +1,207 @@
+"""The text of each line of the tree.
+
+Must not know where a line stands or how it is drawn.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from agentsight_aggregator.exporters.attributes import PlainValue
+from agentsight_core.pb import findings_pb2 as pb
+
+from agentsight_cli.spans import Kind, SessionSpans, SpanNode
+from agentsight_cli.text import NS_PER_SECOND, counted, dollars, duration, shown, size
+
+Attributes = dict[str, PlainValue]
+
+
+def session(session_id: str, spans: SessionSpans) -> str:
+    """Return who the agent is and the totals of its session."""
+    summary = spans.summary
+    if summary is None:
+        return _joined(f"session {session_id}")
+    name = shown(summary.agent_name) or "agent"
+    tokens = f"{summary.input_tokens:,} in, {summary.output_tokens:,} out"
+    failed = f" ({summary.failed_llm_calls} failed)" if summary.failed_llm_calls else ""
+    return _joined(
+        f"session {session_id}  {name}",
+        shown(" ".join(summary.argv)),
+        duration(summary.last_activity_ns - summary.start_ns),
+        counted(summary.turns, "turn"),
+        counted(summary.llm_calls, "call") + failed,
+        counted(summary.tool_calls, "tool"),
+        counted(summary.processes, "process"),
+        tokens,
+        dollars(summary.cost_usd) if summary.llm_calls > summary.unpriced_calls else "",
+        f"{counted(summary.unpriced_calls, 'call')} unpriced" if summary.unpriced_calls else "",
+    )
+
+
+def span(node: SpanNode) -> str:
+    """Return what a span says of itself."""
+    match node.kind:
+        case Kind.TURN:
+            return _turn(node)
+        case Kind.CALL:
+            return _call(node)
+        case Kind.TOOL:
+            return _tool(node)
+        case Kind.PROCESS:
+            return _process(node)
+        case _:
+            return _joined(shown(node.span.name), _failure(node), _duration(node))
+
+
+def attempt(attributes: Attributes) -> str:
+    """Return a failed attempt of a call that was tried again."""
+    status = attributes.get("http.response.status_code")
+    return _joined(
+        "attempt",
+        f"status {status}" if status else "",
+        f"failed: {shown(attributes.get('error.type'))}",
+    )
+
+
+def effect(name: str, attributes: Attributes) -> str:
+    """Return a file or a connection of a process."""
+    error = attributes.get("error.type")
+    failure = f"failed: {shown(error)}" if error else ""
+    if name == "file":
+        return _joined(
+            f"file {shown(attributes.get('file.path'), 100)}",
+            str(attributes.get("agentsight.file.access", "")),
+            _bytes(attributes, "agentsight.file.read_bytes", "read"),
+            _bytes(attributes, "agentsight.file.written_bytes", "written"),
+            failure,
+        )
+    address = attributes.get("network.peer.address")
+    return _joined(
+        f"connection {shown(address)} port {attributes.get('network.peer.port')}",
+        _bytes(attributes, "agentsight.connection.sent_bytes", "sent"),
+        _bytes(attributes, "agentsight.connection.received_bytes", "received"),
+        failure,
+    )
+
+
+def is_change(name: str, attributes: Attributes) -> bool:
+    """Tell whether an effect changed something or left the machine, not only read."""
+    return name == "connection" or bool(attributes.get("agentsight.file.written_bytes"))
+
+
+def more(count: int, noun: str) -> str:
+    """Return the line for what is not shown."""
+    return f"… {counted(count, noun)} more"
+
+
+def loss(record: pb.LossRecord) -> str:
+    """Return what was lost."""
+    return f"LOST {record.count:,} {record.unit} at {record.stage}: {record.reason}"
+
+
+def _turn(node: SpanNode) -> str:
+    return _joined(
+        f"turn  {shown(node.attributes.get('gen_ai.agent.name') or node.span.name)}",
+        _failure(node),
+        _duration(node),
+    )
+
+
+def _call(node: SpanNode) -> str:
+    attributes = node.attributes
+    model = attributes.get("gen_ai.response.model") or attributes.get("gen_ai.request.model")
+    first = attributes.get("gen_ai.response.time_to_first_chunk")
+    cost = attributes.get("agentsight.cost.usd")
+    retries = node.integer("agentsight.retries")
+    return _joined(
+        f"{attributes.get('gen_ai.operation.name')}  {shown(model or 'unknown model')}",
+        _tokens(attributes),
+        dollars(cost) if isinstance(cost, float) else "",
+        f"first token {duration(int(first * NS_PER_SECOND))}" if isinstance(first, float) else "",
+        _speed(node, first),
+        counted(retries, "retry") if retries else "",
+        _failure(node),
+        _duration(node),
+    )
+
+
+def _tokens(attributes: Attributes) -> str:
+    cached = attributes.get("gen_ai.usage.cache_read.input_tokens")
+    note = f" ({cached:,} cached)" if isinstance(cached, int) and cached else ""
+    parts = []
+    for key, word in (("input", f"in{note}"), ("output", "out")):
+        value = attributes.get(f"gen_ai.usage.{key}_tokens")
+        if isinstance(value, int):
+            parts.append(f"{value:,} {word}")
+    return ", ".join(parts)
+
+
+def _speed(node: SpanNode, first: PlainValue) -> str:
+    """Return tokens per second from the first token to the end."""
+    tokens = node.integer("gen_ai.usage.output_tokens")
+    if not isinstance(first, float) or tokens < 2:
+        return ""
+    seconds = (node.span.end_ns - node.span.start_ns) / NS_PER_SECOND - first
+    return f"{tokens / seconds:.0f} tok/s" if seconds > 0 else ""
+
+
+def _tool(node: SpanNode) -> str:
+    arguments = node.attributes.get("gen_ai.tool.call.arguments")
+    outcome = node.attributes.get("agentsight.tool.outcome")
+    return _joined(
+        f"tool  {shown(node.attributes.get('gen_ai.tool.name') or node.span.name)}"
+        f" {_arguments(arguments)}".rstrip(),
+        _failure(node),
+        "" if outcome in (None, "result") else shown(outcome).replace("_", " "),
+        _duration(node),
+    )
+
+
+def _arguments(text: PlainValue) -> str:
+    """Return `name=value` for a JSON object, the text itself for anything else."""
+    if not isinstance(text, str):
+        return ""
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return shown(text)
+    if not isinstance(value, dict):
+        return shown(text)
+    return shown(", ".join(f"{key}={item}" for key, item in value.items()))
+
+
+def _process(node: SpanNode) -> str:
+    attributes = node.attributes
+    argv = attributes.get("process.command_args")
+    command = " ".join(argv) if isinstance(argv, list) and argv else node.span.name
+    exit_code = attributes.get("process.exit.code")
+    signal = attributes.get("agentsight.process.exit_signal")
+    state = f"exit {exit_code}" if exit_code is not None else ""
+    if signal:
+        state = f"signal {signal}"
+    elif attributes.get("agentsight.process.running"):
+        state = "still running"
+    elif attributes.get("agentsight.process.exit_missed"):
+        state = "exit not seen"
+    return _joined(
+        f"process  {shown(command)}", f"pid {attributes['process.pid']}", state, _duration(node)
+    )
+
+
+def _failure(node: SpanNode) -> str:
+    if not node.failed:
+        return ""
+    reason = node.attributes.get("error.type") or node.span.status_message
+    return f"failed: {shown(reason)}" if reason else "failed"
+
+
+def _duration(node: SpanNode) -> str:
+    return duration(node.span.end_ns - node.span.start_ns)
+
+
+def _bytes(attributes: Attributes, key: str, word: str) -> str:
+    value = attributes.get(key)
+    return f"{size(value)} {word}" if isinstance(value, int) and value else ""
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)

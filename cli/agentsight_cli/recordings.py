@@ -1,0 +1,83 @@
+"""Opens what `replay` reads and finds out what it is: our recordings, HAR, upstream JSON lines.
+
+Must not interpret events.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from agentsight_core.errors import ConfigError
+from agentsight_core.pb import events_pb2 as pb
+from agentsight_core.recordings.frames import is_recording, read_recording
+from agentsight_core.recordings.har import read_har
+from agentsight_core.recordings.records import FILE_MAGIC, Damage
+from agentsight_core.recordings.upstream import looks_like_upstream, read_upstream
+
+STDIN = "-"
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_HEAD_BYTES = 64 * 1024
+_ALLOWED = "allowed: a recording of `agentsight record`, HAR 1.2, JSON lines of AgentSight"
+
+
+def read_events(name: str, damage: Damage) -> Iterator[pb.Event]:
+    """Yield the events of the file `name` (`-` is stdin), plain or gzipped.
+
+    Stretches that had to be skipped are counted in `damage`. Raises ConfigError for what is no
+    recording of a known kind; events that were yielded before stay valid.
+    """
+    place = "stdin" if name == STDIN else name
+    try:
+        with _opened(name) as stream:
+            yield from _events(stream, place, damage)
+    except OSError as error:
+        # gzip.BadGzipFile is an OSError without strerror.
+        raise ConfigError(f"{place}: cannot be read: {error.strerror or error}") from error
+    except (EOFError, zlib.error) as error:
+        raise ConfigError(f"{place}: the gzip data is damaged: {error}") from error
+
+
+def _events(stream: io.BufferedReader, place: str, damage: Damage) -> Iterator[pb.Event]:
+    zipped = stream.peek(2)[:2] == _GZIP_MAGIC
+    if zipped and not stream.seekable():
+        stream = io.BufferedReader(io.BytesIO(stream.read()))
+    content = io.BufferedReader(_unzipped(stream)) if zipped else stream
+    head = content.peek(len(FILE_MAGIC))[: len(FILE_MAGIC)]
+    if is_recording(head):
+        if zipped:
+            stream.seek(0)  # its reader copes with a cut gzip file
+        for _, events in read_recording(stream, damage):
+            yield from events
+        return
+    data = content.read()
+    data = data.removeprefix(_BYTE_ORDER_MARK)
+    if looks_like_upstream(data[:_HEAD_BYTES]):
+        yield from read_upstream(data, source=place)
+    elif data.lstrip()[:1] == b"{":
+        yield from read_har(data, source=place)
+    else:
+        what = "is empty" if not data.strip() else f"begins with {data[:12]!r}"
+        raise ConfigError(f"{place}: {what}; {_ALLOWED}")
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[io.BufferedReader]:
+    if name == STDIN:
+        yield cast("io.BufferedReader", sys.stdin.buffer)
+        return
+    with Path(name).open("rb") as stream:
+        yield stream
+
+
+def _unzipped(stream: BinaryIO) -> io.RawIOBase:
+    # A GzipFile reads like a raw stream: short reads, b"" at the end.
+    return cast("io.RawIOBase", gzip.GzipFile(fileobj=stream))

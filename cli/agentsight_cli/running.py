@@ -1,0 +1,103 @@
+"""Reads the bus of a system that runs: how to reach it, findings kept and findings to come.
+
+Must not write to it, nor leave consumers behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agentsight_core.bus import subjects
+from agentsight_core.bus.connection import Bus, ConnectionSettings, connect
+from agentsight_core.bus.failures import translated
+from agentsight_core.config import AgentSightConfig
+from agentsight_core.errors import ConfigError, Retryable
+from agentsight_core.pb.findings_pb2 import Finding
+from agentsight_core.runtime.notes import read_note
+from nats.js.api import DeliverPolicy
+
+ALL = "findings.>"
+SUMMARIES = "findings.*.*.session_summary"
+
+_IDLE_HEARTBEAT_S = 2.0
+
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` to its end; Ctrl-C raises KeyboardInterrupt."""
+    return asyncio.run(work)
+
+
+def open_bus(config: AgentSightConfig) -> AbstractAsyncContextManager[Bus]:
+    """Return a connection to the bus of the configured servers, or of this machine's system.
+
+    Raises ConfigError when none runs here, or when it belongs to another user.
+    """
+    if config.bus.servers:
+        return connect(_settings(config.bus.servers, config.bus.token_file))
+    state_dir = config.node.state_dir
+    try:
+        note = read_note(state_dir, "bus")
+        if note is None:
+            raise ConfigError(
+                f"no system runs with the state directory {state_dir}: start `agentsight up`, or "
+                "name another directory with --state-dir"
+            )
+        return connect(_settings((str(note["url"]),), Path(str(note["token_file"]))))
+    except PermissionError as error:
+        raise ConfigError(
+            f"{error.filename} may not be read: run this as the user who runs `agentsight up`"
+        ) from error
+
+
+async def kept_findings(bus: Bus, pattern: str) -> AsyncGenerator[Finding]:
+    """Yield the findings on the subjects of `pattern` that are there at the call."""
+    if await bus.next(subjects.FINDINGS, 1, pattern) is None:
+        return
+    async with contextlib.aclosing(_subscribed(bus, pattern, DeliverPolicy.ALL)) as found:
+        async for finding, pending in found:
+            yield finding
+            if not pending:
+                return
+
+
+async def coming_findings(
+    bus: Bus, pattern: str, *, beginning: bool = False
+) -> AsyncGenerator[Finding]:
+    """Yield findings as they are written, for ever; with `beginning` those that are kept first."""
+    policy = DeliverPolicy.ALL if beginning else DeliverPolicy.NEW
+    async with contextlib.aclosing(_subscribed(bus, pattern, policy)) as found:
+        async for finding, _ in found:
+            yield finding
+
+
+async def _subscribed(
+    bus: Bus, pattern: str, policy: DeliverPolicy
+) -> AsyncGenerator[tuple[Finding, int]]:
+    """Yield each finding and how many more there are; an ordered consumer leaves nothing behind."""
+    with translated(f"subscribing to {pattern}"):
+        subscription = await bus.js.subscribe(
+            pattern,
+            stream=subjects.FINDINGS,
+            ordered_consumer=True,
+            deliver_policy=policy,
+            idle_heartbeat=_IDLE_HEARTBEAT_S,
+        )
+    try:
+        async for message in subscription.messages:
+            yield Finding.FromString(message.data), message.metadata.num_pending
+    finally:
+        # A connection that is closed already has no subscriptions.
+        with contextlib.suppress(Retryable), translated("unsubscribing"):
+            await subscription.unsubscribe()
+
+
+def _settings(servers: tuple[str, ...], token_file: Path | None) -> ConnectionSettings:
+    token = token_file.read_text().strip() if token_file else ""
+    return ConnectionSettings(servers=servers, name="cli", token=token, connect_seconds=5.0)
