@@ -1,4 +1,4 @@
-"""Google's Interactions API, POST /v1beta/interactions.
+"""Google's Interactions API, POST /v1/interactions.
 
 https://ai.google.dev/gemini-api/docs/interactions; types of google-genai 3.4.0.
 """

@@ -226,6 +226,12 @@ def _watsonx(api: str, operation: str, *, stream: bool) -> Callable[[list[str], 
     return find
 
 
+def _interactions(segments: list[str], host: str) -> Route | None:
+    if host.endswith("googleapis.com") or _before(segments) in {"v1", "v1beta"}:
+        return Route("gemini.interactions", "chat", certain=False)
+    return None
+
+
 def _fixed(route: Route, before: str) -> Callable[[list[str], str], Route | None]:
     def find(segments: list[str], _host: str) -> Route | None:
         return route if _before(segments) == before else None
@@ -252,7 +258,7 @@ _by_last: dict[str, Callable[[list[str], str], Route | None]] = {
     "generation": _watsonx("watsonx.generation", "text_completion", stream=False),
     "generation_stream": _watsonx("watsonx.generation", "text_completion", stream=True),
     "infill": _fixed(Route("llamacpp.completion", "text_completion", certain=False), ""),
-    "interactions": _fixed(Route("gemini.interactions", "chat", certain=False), "v1beta"),
+    "interactions": _interactions,
     "invoke": _bedrock("bedrock.invoke", stream=False),
     "invoke-with-response-stream": _bedrock("bedrock.invoke", stream=True),
     "messages": _messages,

@@ -1,4 +1,4 @@
-"""Exchanges for the tests of wire formats: hand-written bodies in the vendors' documented formats."""
+"""Exchanges for the tests of wire formats, with hand-written bodies in the documented formats."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-
 from agentsight_aggregator.call import LlmCall
 from agentsight_aggregator.exchange import Exchange
 from agentsight_aggregator.providers import read_call
