@@ -12,7 +12,8 @@ from enum import Enum
 
 from agentsight_core import wire
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Bus, NotFound, Outgoing, translated
+from agentsight_core.bus.connection import Bus, Outgoing
+from agentsight_core.bus.failures import NotFound, translated
 from agentsight_core.bus.letters import DeadLetter, read_letter
 from agentsight_core.errors import MalformedFrame, Retryable
 from agentsight_core.pb import events_pb2 as pb

@@ -7,7 +7,8 @@ import pytest
 from agentsight_aggregator.worker.checkpoints import CheckpointStore
 from agentsight_aggregator.worker.trimming import trim_events
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Outgoing, SequenceConflict
+from agentsight_core.bus.connection import Outgoing
+from agentsight_core.bus.failures import SequenceConflict
 from agentsight_core.bus.provisioning import BusSettings, StreamSettings
 from agentsight_core.testing.buses import RunningBus, running_bus
 

@@ -13,7 +13,7 @@ from agentsight_aggregator.deadletters import (
 )
 from agentsight_aggregator.worker.folding import Folding, Outcome
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import NotFound
+from agentsight_core.bus.failures import NotFound
 from agentsight_core.bus.letters import DeadLetter, write_letter
 from agentsight_core.bus.provisioning import BusSettings
 from agentsight_core.testing.buses import RunningBus, running_bus

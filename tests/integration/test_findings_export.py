@@ -57,21 +57,13 @@ async def exporting(bus: Bus, sink: Sink, stage: Stage, name: str = "sink"):
             await running
 
 
-async def settled(runner: ExportRunner) -> None:
-    """Settle a runner that may not have made its consumer yet."""
-    while True:
-        with contextlib.suppress(Permanent):
-            return await runner.settle()
-        await asyncio.sleep(0.01)
-
-
 async def test_sink_that_is_away_gets_everything_later(tmp_path: Path) -> None:
     sink, stage = Sink(away_calls=5), Ledger().stage("export", "findings")
     methods = [str(n) for n in range(100)]
     async with running_bus(tmp_path, BusSettings(partitions=1)) as running:
         await store(running.bus, methods)
         async with exporting(running.bus, sink, stage) as runner:
-            await settled(runner)
+            await runner.settle()
             assert runner.retries == 5
     assert sink.got == methods
     assert (stage.emitted, stage.held, stage.unexplained) == (100, 0, 0)
@@ -83,7 +75,7 @@ async def test_refused_findings_are_dead_letters_and_the_others_arrive(tmp_path:
         await store(running.bus, ["a", "b", "bad", "c", "bad", "d"])
         await running.bus.publish(Outgoing("findings.0.0.span", b"\xff no protobuf"))
         async with exporting(running.bus, sink, stage) as runner:
-            await settled(runner)
+            await runner.settle()
         letters = [read_letter(await running.bus.get(subjects.DLQ, n)) for n in (1, 2, 3)]
     assert sink.got == ["a", "b", "c", "d"]
     assert {letter.stage for letter in letters} == {"export:sink"}
@@ -98,14 +90,14 @@ async def test_each_exporter_has_its_own_place_and_keeps_it(tmp_path: Path) -> N
         async with exporting(
             running.bus, early, Ledger().stage("e", "findings"), "early"
         ) as runner:
-            await settled(runner)
+            await runner.settle()
         await store(running.bus, ["3"])
         async with exporting(running.bus, late, Ledger().stage("l", "findings"), "late") as runner:
-            await settled(runner)
+            await runner.settle()
         async with exporting(
             running.bus, early, Ledger().stage("f", "findings"), "early"
         ) as runner:
-            await settled(runner)
+            await runner.settle()
     assert early.got == ["1", "2", "3"]
     assert late.got == ["1", "2", "3"]
 
@@ -126,5 +118,5 @@ async def test_batch_without_acknowledgement_comes_again_at_once(tmp_path: Path)
             await stuck.reached.wait()
         assert (stage.received, stage.held) == (0, 0)
         async with exporting(running.bus, sink, stage) as runner, asyncio.timeout(10):
-            await settled(runner)
+            await runner.settle()
     assert sink.got == ["1", "2", "3"]

@@ -23,6 +23,8 @@ from agentsight_aggregator.worker.trimming import trim_events
 
 _log = logging.getLogger(__name__)
 
+_SETTLE_RETRY_SECONDS = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class AggregatorSettings:
@@ -129,4 +131,12 @@ class Aggregator:
 
 
 async def _settle(worker: PartitionWorker) -> None:
-    await worker.reached(await worker.tick())
+    while True:
+        try:
+            sequence = await worker.tick()
+        except Retryable as error:
+            _log.info("partition %d: %s", worker.partition, error)
+            await asyncio.sleep(_SETTLE_RETRY_SECONDS)
+        else:
+            await worker.reached(sequence)
+            return

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from agentsight_core import ids
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Bus, Outgoing, SequenceConflict, StoredMessage
+from agentsight_core.bus.connection import Bus, Outgoing, StoredMessage
+from agentsight_core.bus.failures import SequenceConflict
 from agentsight_core.errors import AgentSightError, Retryable
 from agentsight_core.pb.findings_pb2 import Finding, LossRecord
 

@@ -14,7 +14,8 @@ import logging
 import msgspec
 import zstandard
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Bus, Outgoing, SequenceConflict
+from agentsight_core.bus.connection import Bus, Outgoing
+from agentsight_core.bus.failures import SequenceConflict
 from agentsight_core.errors import Permanent
 
 _log = logging.getLogger(__name__)

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 import msgspec
 from agentsight_core import wire
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Bus, Outgoing, SequenceConflict
+from agentsight_core.bus.connection import Bus, Outgoing
+from agentsight_core.bus.failures import SequenceConflict
 from agentsight_core.bus.letters import DeadLetter, write_letter
 from agentsight_core.bus.provisioning import MAX_ACK_PENDING
 from agentsight_core.errors import AgentSightError

@@ -17,7 +17,8 @@ from time import monotonic
 
 import nats.errors
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Bus, translated
+from agentsight_core.bus.connection import Bus
+from agentsight_core.bus.failures import translated
 from agentsight_core.errors import ConfigError, Retryable
 from nats.aio.msg import Msg
 

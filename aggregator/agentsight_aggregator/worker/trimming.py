@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Bus, translated
+from agentsight_core.bus.connection import Bus
+from agentsight_core.bus.failures import translated
 
 from agentsight_aggregator.worker.checkpoints import CheckpointStore
 

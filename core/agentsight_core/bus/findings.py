@@ -18,7 +18,8 @@ from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Bus, translated
+from agentsight_core.bus.connection import Bus
+from agentsight_core.bus.failures import translated
 from agentsight_core.bus.letters import DeadLetter, write_letter
 from agentsight_core.bus.provisioning import provision_exporter
 from agentsight_core.errors import Permanent, Retryable
@@ -74,6 +75,9 @@ class ExportRunner:
         self._consumer = subjects.exporter_consumer(name)
         # Attempts that the sink was not ready for.
         self.retries = 0
+        # Sequence up to which everything is exported and acknowledged.
+        self._position = 0
+        self._idle_fetches = 0
         self._progress = asyncio.Condition()
 
     async def run(self) -> None:
@@ -91,22 +95,18 @@ class ExportRunner:
     async def settle(self) -> None:
         """Return when every finding that is in FINDINGS at the call is exported."""
         wanted = (await self._bus.stream_state(subjects.FINDINGS)).state.last_seq
-        while await self._exported() < wanted:
-            # Told after every batch, and when there is none for a while.
-            async with self._progress:
-                await self._progress.wait()
-
-    async def _exported(self) -> int:
-        """Return the sequence up to which the server has our acknowledgements."""
-        info = await self._bus.consumer_info(subjects.FINDINGS, self._consumer)
-        nothing_left = not info.num_pending and not info.num_ack_pending
-        if nothing_left:
-            return int((await self._bus.stream_state(subjects.FINDINGS)).state.last_seq)
-        return int(info.ack_floor.stream_seq)
+        # Findings may expire before they are exported: then nothing comes, twice.
+        idle = self._idle_fetches + 2
+        async with self._progress:
+            await self._progress.wait_for(
+                lambda: self._position >= wanted or self._idle_fetches >= idle
+            )
 
     async def _export_forever(self) -> None:
         # What was fetched and not acknowledged comes again now, and first.
         await self._bus.reset_consumer(subjects.FINDINGS, self._consumer, 0)
+        info = await self._bus.consumer_info(subjects.FINDINGS, self._consumer)
+        self._position = info.ack_floor.stream_seq
         with translated(f"subscribing to {self._consumer}"):
             subscription = await self._bus.js.pull_subscribe_bind(
                 self._consumer, stream=subjects.FINDINGS
@@ -116,6 +116,9 @@ class ExportRunner:
                 messages = await self._fetch(subscription)
                 if messages:
                     await self._export(messages)
+                    self._position = messages[-1].metadata.sequence.stream
+                else:
+                    self._idle_fetches += 1
                 async with self._progress:
                     self._progress.notify_all()
         finally:

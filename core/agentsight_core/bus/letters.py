@@ -9,13 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import (
-    Bus,
-    Outgoing,
-    SequenceConflict,
-    StoredMessage,
-    TooLarge,
-)
+from agentsight_core.bus.connection import Bus, Outgoing, StoredMessage
+from agentsight_core.bus.failures import SequenceConflict, TooLarge
 
 _STAGE = "Agentsight-Stage"
 _ERROR = "Agentsight-Error"

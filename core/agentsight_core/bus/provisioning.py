@@ -21,7 +21,8 @@ from nats.js.api import (
 )
 
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Bus, NotFound, translated
+from agentsight_core.bus.connection import Bus
+from agentsight_core.bus.failures import NotFound, translated
 from agentsight_core.errors import ConfigError, Retryable
 
 _ACK_WAIT_SECONDS = 30.0

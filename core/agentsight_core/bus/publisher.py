@@ -12,7 +12,8 @@ import random
 from dataclasses import dataclass
 
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Bus, Outgoing, StuckServer, TooLarge
+from agentsight_core.bus.connection import Bus, Outgoing
+from agentsight_core.bus.failures import StuckServer, TooLarge
 from agentsight_core.errors import Retryable
 from agentsight_core.spool.segments import SpooledFrame
 from agentsight_core.spool.spool import Spool

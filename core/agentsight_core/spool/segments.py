@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentsight_core.pb import events_pb2 as pb
-from agentsight_core.recordings.records import FLAG_TOMBSTONE, Damage, Record, encode_record
+from agentsight_core.recordings.records import FLAG_TOMBSTONE, Record, encode_record
 from agentsight_core.spool import segment as files
 from agentsight_core.spool.segment import Segment
 from agentsight_core.spool.settings import SpoolSettings
@@ -244,10 +244,3 @@ def _write(folder: Path, jobs: list[_Job], doomed: list[Segment]) -> int:
         files.delete(segment)
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
-
-
-def read_folder(folder: Path, damage: Damage) -> tuple[list[tuple[Segment, list[Record]]], int]:
-    """Return the segments in `folder` with their unacknowledged records, and the highest index."""
-    found = [files.read(path, damage) for path in files.find(folder)]
-    highest = max((highest for _, _, highest in found), default=0)
-    return [(segment, records) for segment, records, _ in found], highest

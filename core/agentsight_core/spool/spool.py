@@ -6,7 +6,6 @@ Runs on the event loop and does not block. Must not know who borrows the frames.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import itertools
 import logging
 import os
@@ -16,13 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agentsight_core import wire
-from agentsight_core.errors import ConfigError, MalformedFrame
 from agentsight_core.pb import events_pb2 as pb
-from agentsight_core.recordings.records import FLAG_TOMBSTONE, HEAD_BYTES, Damage, Record
+from agentsight_core.recordings.records import HEAD_BYTES, Damage
 from agentsight_core.spool import segment as files
+from agentsight_core.spool.recovery import Revived, open_folder, revive
 from agentsight_core.spool.segment import Segment
-from agentsight_core.spool.segments import TOMBSTONE_RANK, Segments, SpooledFrame, read_folder
+from agentsight_core.spool.segments import TOMBSTONE_RANK, Segments, SpooledFrame
 from agentsight_core.spool.settings import SpoolSettings
 from agentsight_core.spool.tombstone import tombstone
 from agentsight_core.telemetry.ledger import Stage
@@ -59,10 +57,8 @@ class Spool:
 
         Raises ConfigError when another process uses the folder.
         """
-        self._lock = await asyncio.to_thread(_open_folder, self._folder)
-        found, highest = await asyncio.to_thread(read_folder, self._folder, self.damage)
-        self._index = itertools.count(highest + 1)
-        self._recover(found)
+        self._lock = await asyncio.to_thread(open_folder, self._folder)
+        self._take_over(await asyncio.to_thread(revive, self._folder, self.damage))
         await self._segments.flush()
         self._flusher = asyncio.create_task(self._segments.flush_forever(), name="spool")
         return self
@@ -230,46 +226,15 @@ class Spool:
 
     # ---- opening, closing ----
 
-    def _recover(self, found: list[tuple[Segment, list[Record]]]) -> None:
-        """Queue what an earlier run left; a tombstone wins over the frame that it replaces."""
-        buried = {r.index for _, records in found for r in records if r.flags & FLAG_TOMBSTONE}
-        entries: list[SpooledFrame] = []
-        kept: list[tuple[Segment, list[SpooledFrame]]] = []
-        for segment, records in found:
-            mine = [
-                entry
-                for record in records
-                if bool(record.flags & FLAG_TOMBSTONE) == (record.index in buried)
-                and (entry := self._revive(segment, record))
-            ]
-            entries += mine
-            kept.append((segment, mine))
-        self._segments.recover(kept)
-        for entry in sorted(entries, key=lambda entry: entry.index):
+    def _take_over(self, revived: Revived) -> None:
+        self._index = itertools.count(revived.highest_index + 1)
+        self._segments.recover(revived.segments)
+        for entry in revived.frames:
             self._queues.setdefault(entry.header.session, deque()).append(entry)
         for queue in self._queues.values():
             self._announce(queue[0])
-        self._stage.received += len(entries)
-        self._stage.held += len(entries)
-
-    def _revive(self, segment: Segment, record: Record) -> SpooledFrame | None:
-        try:
-            header = wire.decode_header(record.frame)
-        except MalformedFrame:
-            self.damage.stretches += 1
-            self.damage.skipped_bytes += len(record.frame)
-            return None
-        return SpooledFrame(
-            header,
-            record.index,
-            record.wall_ns,
-            record.boot_ns,
-            None,
-            segment,
-            record.offset,
-            written=True,
-            is_tombstone=bool(record.flags & FLAG_TOMBSTONE),
-        )
+        self._stage.received += len(revived.frames)
+        self._stage.held += len(revived.frames)
 
     async def drain(self) -> None:
         """Return when everything put so far is on the disk."""
@@ -286,17 +251,3 @@ class Spool:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
-
-
-def _open_folder(folder: Path) -> int:
-    """Create and lock `folder`; return the descriptor that holds the lock."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise ConfigError(
-            f"{folder} is in use by another process; each agent needs a spool folder of its own"
-        ) from None
-    return lock
