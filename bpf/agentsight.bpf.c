@@ -15,6 +15,9 @@
 #endif
 
 #include "tls.bpf.c"
+#include "file.bpf.c"
 #include "process.bpf.c"
+#include "net.bpf.c"
+#include "layout.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -43,10 +43,10 @@ static __always_inline void fill_executed(struct process_executed *record, struc
 	record->uid = bpf_get_current_uid_gid();
 	record->start_boot_ns = task->group_leader->start_boottime;
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
-	collect_path(&record->exe, (__u64)BPF_CORE_READ(mm, exe_file, f_path.mnt),
-		     (__u64)BPF_CORE_READ(mm, exe_file, f_path.dentry));
-	collect_path(&record->cwd, (__u64)BPF_CORE_READ(task, fs, pwd.mnt),
-		     (__u64)BPF_CORE_READ(task, fs, pwd.dentry));
+	collect_path(&record->exe, BPF_CORE_READ(mm, exe_file, f_path.mnt),
+		     BPF_CORE_READ(mm, exe_file, f_path.dentry));
+	collect_path(&record->cwd, BPF_CORE_READ(task, fs, pwd.mnt),
+		     BPF_CORE_READ(task, fs, pwd.dentry));
 }
 
 #define EXECUTED_IF_FITS(room)                                                              \
@@ -122,6 +122,8 @@ int BPF_PROG(process_exited, struct task_struct *task)
 	/* Two last threads may both see the count 0: who deletes the entry tells. */
 	if (session ? bpf_map_delete_elem(&tracked, &tgid) : !talked)
 		return 0;
+	if (session)
+		close_files_of(tgid);
 	record = begin_record(CLASS_PROCESS, RECORD_PROCESS_EXITED, sizeof(*record), 0, session);
 	if (!record)
 		return 0;

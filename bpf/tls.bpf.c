@@ -76,7 +76,7 @@ static __always_inline int fill_piece(struct tls_record *record, struct piece *p
 		return record ? fill_piece(record, piece, room) : -1;                   \
 	}
 
-/* Global, so that the verifier looks at it once and not once per piece. */
+/* Global, so that the verifier looks at it apart from the loop around it. */
 __noinline int emit_piece(struct piece *piece)
 {
 	struct tls_record *record;
@@ -95,36 +95,53 @@ __noinline int emit_piece(struct piece *piece)
 	return -1;
 }
 
+struct payload {
+	struct connection *connection;
+	__u64 from;
+	__u64 taken;
+	__u64 offset;
+	__u64 written;
+	struct piece piece;
+};
+
+static long emit_next(__u32 index, struct payload *payload)
+{
+	struct connection *connection = payload->connection;
+	struct piece *piece = &payload->piece;
+	__u64 rest = payload->taken - payload->offset, *lost;
+
+	lost = payload->written ? &connection->lost_bytes[1] : &connection->lost_bytes[0];
+	piece->lost_bytes = *lost;
+	piece->from = payload->from + payload->offset;
+	piece->length = rest < TLS_PIECE_BYTES ? rest : TLS_PIECE_BYTES;
+	if (emit_piece(piece)) {
+		*lost += piece->length;
+	} else {
+		*lost = 0;
+		connection->flags |= CONNECTION_ANNOUNCED;
+	}
+	payload->offset += piece->length;
+	return payload->offset >= payload->taken;
+}
+
 static __always_inline void emit_payload(struct connection *connection, __u64 session, __u64 from,
 					 __u64 length, bool written)
 {
-	__u64 taken = length, offset = 0;
-	struct piece piece = {
-		.connection = connection->id,
-		.session = session,
-		.type = written ? RECORD_TLS_WRITTEN : RECORD_TLS_READ,
+	struct payload payload = {
+		.connection = connection,
+		.from = from,
+		.taken = length < settings.max_payload_bytes ? length : settings.max_payload_bytes,
+		.written = written,
+		.piece.connection = connection->id,
+		.piece.session = session,
+		.piece.type = written ? RECORD_TLS_WRITTEN : RECORD_TLS_READ,
 	};
 
-	if (taken > settings.max_payload_bytes)
-		taken = settings.max_payload_bytes;
-	for (int i = 0; i < MAX_PIECES && offset < taken; i++) {
-		__u64 rest = taken - offset;
-
-		piece.lost_bytes = connection->lost_bytes[written];
-		piece.from = from + offset;
-		piece.length = rest < TLS_PIECE_BYTES ? rest : TLS_PIECE_BYTES;
-		if (emit_piece(&piece)) {
-			connection->lost_bytes[written] += piece.length;
-		} else {
-			connection->lost_bytes[written] = 0;
-			connection->flags |= CONNECTION_ANNOUNCED;
-		}
-		offset += piece.length;
-	}
-	if (offset < length) {
-		connection->lost_bytes[written] += length - offset;
+	bpf_loop(MAX_PIECES, emit_next, &payload, 0);
+	if (payload.taken < length) {
+		connection->lost_bytes[written] += length - payload.taken;
 		COUNT(CLASS_TLS, truncated, 1);
-		COUNT(CLASS_TLS, truncated_bytes, length - offset);
+		COUNT(CLASS_TLS, truncated_bytes, length - payload.taken);
 	}
 }
 

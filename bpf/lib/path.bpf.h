@@ -7,49 +7,65 @@
 #define MAX_PATH_STEPS 64
 #define MAX_NAME_BYTES 256
 
+struct path_walk {
+	struct path_area *area;
+	struct dentry *dentry, *root;
+	struct vfsmount *mnt, *root_mnt;
+	__u32 used;
+	__u32 components;
+	__u32 complete;
+};
+
+/* One dentry, or one mount point, upwards; returns 1 to end the walk. */
+static long walk_up(__u32 step, struct path_walk *walk)
+{
+	struct dentry *dentry = walk->dentry, *parent = BPF_CORE_READ(dentry, d_parent);
+	struct vfsmount *mnt = walk->mnt;
+	struct mount *mount, *above;
+	__u64 used = walk->used;
+	long length;
+
+	if (dentry == walk->root && mnt == walk->root_mnt)
+		goto complete;
+	if (dentry == parent || dentry == BPF_CORE_READ(mnt, mnt_root)) {
+		mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+		above = BPF_CORE_READ(mount, mnt_parent);
+		if (above == mount)
+			goto complete;
+		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		walk->mnt = (void *)above + bpf_core_field_offset(struct mount, mnt);
+		return !walk->dentry;
+	}
+	if (used > PATH_AREA_BYTES - MAX_NAME_BYTES)
+		return 1;
+	length = bpf_probe_read_kernel_str(walk->area->reversed + used, MAX_NAME_BYTES,
+					   BPF_CORE_READ(dentry, d_name.name));
+	if (length <= 0)
+		return 1;
+	walk->used = used + length;
+	walk->components++;
+	walk->dentry = parent;
+	return !parent;
+complete:
+	walk->complete = 1;
+	return 1;
+}
+
 /* `area->complete` stays 0 when the path is deeper or longer than there is room. */
-static __noinline int collect_path(struct path_area *area, __u64 vfsmount_at, __u64 dentry_at)
+static __always_inline void collect_path(struct path_area *area, struct vfsmount *mnt,
+					 struct dentry *dentry)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct dentry *root = BPF_CORE_READ(task, fs, root.dentry), *dentry = (void *)dentry_at;
-	struct vfsmount *root_mnt = BPF_CORE_READ(task, fs, root.mnt), *mnt = (void *)vfsmount_at;
-	__u32 used = 0, components = 0;
+	struct path_walk walk = {
+		.area = area,
+		.dentry = dentry,
+		.mnt = mnt,
+		.root = BPF_CORE_READ(task, fs, root.dentry),
+		.root_mnt = BPF_CORE_READ(task, fs, root.mnt),
+	};
 
-	area->bytes = 0;
-	area->components = 0;
-	area->complete = 0;
-	for (int i = 0; i < MAX_PATH_STEPS; i++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-		struct mount *mount, *above;
-		long length;
-
-		if (!dentry || !mnt)
-			return -1;
-		if (dentry == root && mnt == root_mnt)
-			goto complete;
-		if (dentry == parent || dentry == BPF_CORE_READ(mnt, mnt_root)) {
-			mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
-			above = BPF_CORE_READ(mount, mnt_parent);
-			if (above == mount)
-				goto complete;
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mnt = (void *)above + bpf_core_field_offset(struct mount, mnt);
-			continue;
-		}
-		if (used > PATH_AREA_BYTES - MAX_NAME_BYTES)
-			return -1;
-		length = bpf_probe_read_kernel_str(area->reversed + used, MAX_NAME_BYTES,
-						   BPF_CORE_READ(dentry, d_name.name));
-		if (length <= 0 || length > MAX_NAME_BYTES)
-			return -1;
-		used += length;
-		components++;
-		dentry = parent;
-	}
-	return -1;
-complete:
-	area->bytes = used;
-	area->components = components;
-	area->complete = 1;
-	return 0;
+	bpf_loop(MAX_PATH_STEPS, walk_up, &walk, 0);
+	area->bytes = walk.used;
+	area->components = walk.components;
+	area->complete = walk.complete;
 }

@@ -29,7 +29,8 @@ from agentsight_agent.bpf.uprobes import (
 
 _OBJECT = Path(__file__).with_name("agentsight.bpf.o")
 _UPROBES = ("tls_enter", "tls_return", "tls_free")
-_ALWAYS = ("process_forked", "process_executed", "process_exited")
+_ALWAYS = ("process_forked", "process_executed", "process_exited", "socket_state_changed")
+_FILES = "file_call_ended"
 # Program to the tracepoint that older kernels lack (both since 6.3). Without them connections have
 # no peer address.
 _OPTIONAL = {
@@ -257,6 +258,18 @@ class Kernel(AbstractContextManager["Kernel"]):
         if self._multi:
             return MultiLink(self._object.program_fd(program), path, places, at_return=at_return)
         return PerfLinks(self._object.program_pointer(program), path, places, at_return=at_return)
+
+    def watch_files(self, on: bool) -> None:
+        """Begin or stop watching the files of tracked processes.
+
+        Costs every system call of the machine some 0.1 µs while it is on: keep it off when no process
+        is tracked. Files that were opened before are not seen.
+        """
+        if on and self._file_link is None:
+            self._file_link = self._object.attach(_FILES)
+        elif not on and self._file_link is not None:
+            self._object.detach(self._file_link)
+            self._file_link = None
 
     def fileno(self) -> int:
         """Return the descriptor that polls readable when `wakeup_bytes` wait in the ring."""

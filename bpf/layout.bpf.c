@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Makes the compiler describe the shared structures in the object's type information, where a test
+ * compares them with what the drain was compiled with.
+ */
+#include "file.h"
+#include "net.h"
+#include "process.h"
+#include "tls.h"
+
+#define DESCRIBE(type) \
+	const struct type *volatile const layout_of_##type SEC(".rodata.layout") = NULL
+
+DESCRIBE(record_header);
+DESCRIBE(tls_record);
+DESCRIBE(connection_opened);
+DESCRIBE(connection_closed);
+DESCRIBE(process_forked);
+DESCRIBE(process_executed);
+DESCRIBE(process_exited);
+DESCRIBE(file_opened);
+DESCRIBE(file_closed);
+DESCRIBE(net_record);
