@@ -12,6 +12,7 @@ from agentsight_agent.bpf.records import (
     ProcessRecord,
     TlsRun,
 )
+from agentsight_agent.tls.discovery import TlsFile, inspect
 
 pytestmark = pytest.mark.kernel
 
@@ -270,6 +271,20 @@ def test_a_connection_that_lived_through_the_kill_switch_is_a_new_one(talking) -
 def test_hooking_the_same_call_twice_gives_one_record(talking, libssl) -> None:
     seen_by, talker = talking()
     seen_by.kernel.attach_tls(*libssl)
+    talker.ask("open 1")
+    talker.ask("say 0 once")
+    assert [run.data for run in seen_by.drain().of(TlsRun)] == [b"once", b"once"]
+    assert seen_by.seen.records == 2
+
+
+def test_hooks_on_layers_of_one_call_give_one_record(talking, libssl) -> None:
+    path, entries = libssl
+    found = inspect(path)
+    assert isinstance(found, TlsFile)
+    inner = [hook for hook in found.hooks if hook.kind in {HookKind.READ_EX, HookKind.WRITE_EX}]
+    assert not {hook.offset for hook in inner} & {hook.offset for hook in entries}
+    seen_by, talker = talking()
+    seen_by.kernel.attach_tls(path, inner)
     talker.ask("open 1")
     talker.ask("say 0 once")
     assert [run.data for run in seen_by.drain().of(TlsRun)] == [b"once", b"once"]

@@ -1,6 +1,7 @@
 """TCP to the port given, on command: sends 10,000 bytes, reads 25,000, closes.
 
-Then tries a closed port. Prints "ready" and waits for a line; at the end prints the ports of its own sides as JSON.
+Then tries a closed port. Prints "ready" and waits for a line; at the end prints the port of its own
+side and the error of the closed port as JSON.
 """
 
 import json
