@@ -151,7 +151,7 @@ def _tool(node: SpanNode) -> str:
         f"tool  {shown(node.attributes.get('gen_ai.tool.name') or node.span.name)}"
         f" {_arguments(arguments)}".rstrip(),
         _failure(node),
-        "" if outcome in (None, "result") else shown(outcome).replace("_", " "),
+        "" if outcome in (None, "result") else "no result was seen",
         _duration(node),
     )
 

@@ -28,8 +28,11 @@ def print_ledger(stages: Stages, out: TextIO) -> None:
 
 
 def print_json(value: object, out: TextIO) -> None:
-    """Write one JSON object on one line."""
-    out.write(json.dumps(value, ensure_ascii=False) + "\n")
+    """Write one JSON object on one line.
+
+    Pure ASCII: some readers take U+2028 and its like, unescaped in a text, for the end of the line.
+    """
+    out.write(json.dumps(value) + "\n")
 
 
 def print_table(rows: Sequence[Sequence[str]], out: TextIO) -> None:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 from agentsight_core.errors import ConfigError
 from agentsight_core.pb import events_pb2 as pb
@@ -48,16 +48,12 @@ def read_events(name: str, damage: Damage) -> Iterator[pb.Event]:
 
 def _events(stream: io.BufferedReader, place: str, damage: Damage) -> Iterator[pb.Event]:
     zipped = stream.peek(2)[:2] == _GZIP_MAGIC
-    if zipped and not stream.seekable():
-        stream = io.BufferedReader(io.BytesIO(stream.read()))
-    content = io.BufferedReader(_unzipped(stream)) if zipped else stream
-    head = content.peek(len(FILE_MAGIC))[: len(FILE_MAGIC)]
-    if is_recording(head):
-        if zipped:
-            stream.seek(0)  # its reader copes with a cut gzip file
+    if is_recording(_head(stream.peek(), zipped=zipped)):
+        # Its reader unzips by itself, and copes with a file that was cut.
         for _, events in read_recording(stream, damage):
             yield from events
         return
+    content = gzip.GzipFile(fileobj=stream) if zipped else stream
     data = content.read()
     data = data.removeprefix(_BYTE_ORDER_MARK)
     if looks_like_upstream(data[:_HEAD_BYTES]):
@@ -78,6 +74,12 @@ def _opened(name: str) -> Iterator[io.BufferedReader]:
         yield stream
 
 
-def _unzipped(stream: BinaryIO) -> io.RawIOBase:
-    # A GzipFile reads like a raw stream: short reads, b"" at the end.
-    return cast("io.RawIOBase", gzip.GzipFile(fileobj=stream))
+def _head(data: bytes, *, zipped: bool) -> bytes:
+    """Return the first bytes of a file's content; `data` is what the file begins with."""
+    if not zipped:
+        return data[: len(FILE_MAGIC)]
+    try:
+        unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        return unzip.decompress(data, len(FILE_MAGIC))
+    except zlib.error:
+        return b""  # the reader of the whole says what is wrong

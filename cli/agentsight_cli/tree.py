@@ -89,7 +89,7 @@ def _session(session: SessionSpans) -> Line:
 def _below_session(roots: Sequence[SpanNode]) -> Iterator[SpanNode]:
     """Yield what stands under a session; its own span says what its line says already."""
     for node in roots:
-        if node.kind is Kind.OTHER and not node.span.events:
+        if node.kind is Kind.OTHER and node.span.name.startswith("session "):
             yield from node.children
         else:
             yield node
