@@ -17,7 +17,7 @@ from agentsight_core.parsers.ndjson import JsonStreamParser, JsonText
 from agentsight_core.parsers.sse import ServerSentEvent, SseParser
 
 from agentsight_aggregator.providers.drafts import Chunk
-from agentsight_aggregator.providers.payload import decode_json, record, text
+from agentsight_aggregator.providers.payload import TOO_DEEP, decode_json, record, text
 
 # No bound on one event: the body is in memory already.
 _MAX_BYTES = 2**62
@@ -56,6 +56,8 @@ def read_body(data: bytes, content_type: str) -> Body:
 def _read_json(data: bytes, stripped: bytes) -> Body:
     """Read one JSON value, or one after the other."""
     whole, problem = decode_json(stripped)
+    if problem == TOO_DEEP:
+        return Body(problems=[problem])
     if isinstance(whole, list) and not problem:
         return Body(whole=whole, chunks=_array_chunks(data))
     if isinstance(whole, dict) and "follow the JSON value" not in problem:

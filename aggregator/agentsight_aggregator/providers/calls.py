@@ -14,7 +14,7 @@ from agentsight_aggregator.providers.bodies import Body, read_body
 from agentsight_aggregator.providers.drafts import Answer, CallError, Request, WireFormat
 from agentsight_aggregator.providers.errors import OTHER, is_error, is_retryable, read_error
 from agentsight_aggregator.providers.formats import FORMATS
-from agentsight_aggregator.providers.payload import count, decode_json, record
+from agentsight_aggregator.providers.payload import TOO_DEEP, count, decode_json, record, text
 
 # Exchange.problem in words of the capture: bytes that we did not get, not a call that failed.
 _CAPTURE_PROBLEM = re.compile(
@@ -49,8 +49,13 @@ def read_call(exchange: Exchange) -> LlmCall | None:
     if not endpoint.certain and not _is_proven(wire, exchange, request_json, body):
         return None
     problems = [f"request: {problem}"] if problem else []
-    request = wire.read_request(request_json)
-    answer = _read_answer(wire, exchange, body, problems)
+    try:
+        request = wire.read_request(request_json)
+        answer = _read_answer(wire, exchange, body, problems)
+    except RecursionError:
+        # Content within content within content, deeper than Python's stack.
+        problems.append(TOO_DEEP)
+        request, answer = Request(model=text(request_json.get("model"))), Answer()
     if answer.is_no_call:
         return None
     return _join(exchange, endpoint, request, answer, _error_of(exchange, answer, body), problems)

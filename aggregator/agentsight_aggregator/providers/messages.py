@@ -18,6 +18,8 @@ from agentsight_aggregator.providers.payload import decode_json, encode_json
 
 Part = dict[str, object]
 
+# A vendor's kind must not pass for one of these, whose fields the rest relies on.
+_OWN_KINDS = frozenset({"", "text", "reasoning", "tool_call", "tool_call_response", "blob"})
 _ROLES = {"developer": "system", "model": "assistant", "function": "tool", "human": "user"}
 
 
@@ -48,7 +50,7 @@ def result_part(call_id: str, name: str, content: object, *, is_error: bool = Fa
 
 def other_part(kind: str, value: object) -> Part:
     """Return a part of a kind that only its vendor knows: `value` as it was, under its kind."""
-    return {"type": kind or "unknown", "value": value}
+    return {"type": "unknown" if kind in _OWN_KINDS else kind, "value": value}
 
 
 def media_part(kind: str, source: object) -> Part:

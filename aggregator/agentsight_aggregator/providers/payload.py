@@ -13,6 +13,7 @@ import msgspec
 _DECODER = msgspec.json.Decoder()
 _LENIENT = json.JSONDecoder(strict=False)
 _MAX_COUNT = 2**53
+TOO_DEEP = "JSON is nested too deeply"
 
 
 def decode_json(data: bytes) -> tuple[object, str]:
@@ -26,7 +27,7 @@ def decode_json(data: bytes) -> tuple[object, str]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _decode_leniently(data, str(error))
     except RecursionError:
-        return None, "JSON is nested too deeply"
+        return None, TOO_DEEP
 
 
 def _decode_leniently(data: bytes, problem: str) -> tuple[object, str]:
