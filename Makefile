@@ -84,4 +84,4 @@ build: setup-dev ## a wheel with the BPF objects in it
 .PHONY: clean
 clean: ## remove everything that was built
 	@rm -rf .venv .setup dist build
-	@rm -f agent/agentsight_agent/_bpf/*.o agent/agentsight_agent/bpf/*.so
+	@rm -f agent/agentsight_agent/bpf/*.o agent/agentsight_agent/bpf/*.so
