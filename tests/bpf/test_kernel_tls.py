@@ -291,6 +291,30 @@ def test_hooks_on_layers_of_one_call_give_one_record(talking, libssl) -> None:
     assert seen_by.seen.records == 2
 
 
+def test_perf_events_serve_kernels_without_uprobe_multi(talking, monkeypatch) -> None:
+    monkeypatch.setattr("agentsight_agent.bpf.kernel.has_uprobe_multi", lambda: False)
+    seen_by, talker = talking()
+    talker.ask("open 1")
+    talker.ask("say 0 " + "text" * 10_000)
+    talker.ask("close 0")
+    seen = seen_by.until(lambda seen: len(seen.of(ConnectionClosed)) == 2)
+    for written in (True, False):
+        assert b"".join(run.data for run in seen.runs(written=written)) == b"text" * 10_000
+
+
+def test_kernels_without_socket_tracepoints_tell_no_peers(watch, tls_tester, libssl, monkeypatch):
+    monkeypatch.setattr("agentsight_agent.bpf.kernel.missing_tracepoints", set)
+    seen_by = watch()
+    assert not seen_by.kernel.sees_peers
+    seen_by.kernel.attach_tls(*libssl)
+    talker = tls_tester()
+    seen_by.track(talker.pid)
+    talker.ask("tcp 2")
+    seen = seen_by.until(lambda seen: len(seen.of(ConnectionClosed)) == 4)
+    assert not seen.of(ConnectionOpened)
+    assert len(by_connection(seen.runs(written=True))) == 4
+
+
 def test_closing_the_link_detaches(watch, tls_tester, libssl) -> None:
     seen_by = watch()
     link = seen_by.kernel.attach_tls(*libssl)
