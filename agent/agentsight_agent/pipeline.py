@@ -63,7 +63,14 @@ class Pipeline:
         """Work off one batch."""
         self._tracker.set_wall_offset(wall_offset_ns)
         self._drain.received += drained.records
+        opened = {
+            item.connection: item for item in drained.items if isinstance(item, ConnectionOpened)
+        }
         for item in drained.items:
+            if isinstance(item, TlsRun) and (peer := opened.pop(item.connection, None)):
+                # A connection is often written to before the kernel knows its socket, and the head
+                # of its first request is to name the peer.
+                self._connections.opened(peer)
             self._take_item(item, wall_offset_ns)
         self._drain.emitted += drained.records
 
