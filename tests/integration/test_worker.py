@@ -173,6 +173,26 @@ async def test_poison_goes_to_the_dead_letters_and_the_partition_goes_on(tmp_pat
     assert (stage.dropped, stage.emitted, stage.unexplained) == ({"dead_letter": 3}, 2, 0)
 
 
+async def test_restart_goes_on_behind_the_checkpoint(tmp_path: Path) -> None:
+    first, second = Ledger(), Ledger()
+    async with running_bus(tmp_path, BusSettings(partitions=1)) as running:
+        for seq in range(1, 11):
+            await publish(running.bus, *numbered_frame(9, seq))
+        async with working(running.bus, 1, first) as aggregator:
+            await aggregator.settle()
+        await publish(running.bus, *numbered_frame(9, 11))
+        async with working(running.bus, 1, second) as aggregator:
+            await aggregator.settle()
+        consumer = await running.bus.consumer_info(subjects.EVENTS, "agg-p00")
+        found = await findings_of(running.bus, 1)
+    assert first.stage("worker", "frames").received == 10
+    # Neither folded nor fetched again.
+    stage = second.stage("worker", "frames")
+    assert (stage.received, stage.emitted, stage.filtered) == (1, 1, {})
+    assert consumer.num_ack_pending == 0
+    assert len(found[0]) == 11
+
+
 async def test_stale_owner_is_refused(tmp_path: Path) -> None:
     def answer(number: int) -> Answer:
         return Answer((number, 1), Finding(session=1, edge=Edge(method=str(number))))

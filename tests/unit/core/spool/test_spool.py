@@ -125,6 +125,41 @@ async def test_less_valuable_frame_does_not_push_out_a_more_valuable_one(
     assert stage.dropped["full"] > 0
 
 
+async def test_frame_that_was_offered_and_then_given_up_is_lent_once(spool: Spool) -> None:
+    for seq in range(1, 21):
+        put(spool, 1, seq, rank=FILE, size=1500)
+    await spool.drain()
+    for seq in range(1, 41):
+        put(spool, 2, seq, rank=CONTROL, size=1500)
+    await spool.drain()
+    lent = {(await spool.lease()).header.session for _ in range(2)}
+    assert lent == {1, 2}
+    third = asyncio.create_task(spool.lease())
+    await asyncio.sleep(0)
+    await spool.drain()
+    assert not third.done()
+    third.cancel()
+
+
+async def test_crash_between_tombstone_and_deletion_brings_back_the_tombstone_only(
+    tmp_path: Path, stage: Stage
+) -> None:
+    async with Spool(tmp_path, SMALL, Ledger().stage("first", "frames")) as spool:
+        put(spool, 1, 1, rank=FILE, size=1000)
+        await spool.drain()
+        (path,) = segments_in(tmp_path)
+        data = path.read_bytes()
+        entry = await spool.lease()
+        spool.refuse(entry, "too_large")
+        spool._segments.close_segment(next(iter(spool._segments._frames)))
+        await spool._segments.flush()
+    path.write_bytes(data)
+    path.with_suffix(".ack").unlink(missing_ok=True)
+    async with Spool(tmp_path, SMALL, stage) as spool:
+        assert spool.held == 1
+        assert await take_all(spool) == [(1, 1, "too_large")]
+
+
 async def test_tombstone_says_how_many_events_are_lost(spool: Spool, stage: Stage) -> None:
     header, _ = numbered_frame(3, 1, events=7)
     spool.put(header, os.urandom(SMALL.max_bytes), CONTROL)
