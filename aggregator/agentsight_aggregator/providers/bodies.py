@@ -17,7 +17,7 @@ from agentsight_core.parsers.ndjson import JsonStreamParser, JsonText
 from agentsight_core.parsers.sse import ServerSentEvent, SseParser
 
 from agentsight_aggregator.providers.drafts import Chunk
-from agentsight_aggregator.providers.payload import TOO_DEEP, decode_json, record, text
+from agentsight_aggregator.providers.payload import CUT, TOO_DEEP, decode_json, record, text
 
 # No bound on one event: the body is in memory already.
 _MAX_BYTES = 2**62
@@ -36,6 +36,8 @@ class Body:
     # The stream said by itself that it is over ("[DONE]").
     done: bool = False
     is_empty: bool = False
+    # The JSON value is cut; `whole` is what stood before.
+    is_cut: bool = False
     problems: list[str] = field(default_factory=list)
 
 
@@ -60,6 +62,8 @@ def _read_json(data: bytes, stripped: bytes) -> Body:
         return Body(problems=[problem])
     if isinstance(whole, list) and not problem:
         return Body(whole=whole, chunks=_array_chunks(data))
+    if isinstance(whole, dict) and problem.startswith(CUT):
+        return Body(whole=whole, is_cut=True, problems=[problem])
     if isinstance(whole, dict) and "follow the JSON value" not in problem:
         return Body(whole=whole, problems=[problem] if problem else [])
     return _read_json_stream(data)

@@ -13,7 +13,7 @@ from agentsight_aggregator.prices import cost_usd
 from agentsight_aggregator.providers.bodies import Body, read_body
 from agentsight_aggregator.providers.drafts import Answer, CallError, Request, WireFormat
 from agentsight_aggregator.providers.errors import OTHER, is_error, is_retryable, read_error
-from agentsight_aggregator.providers.formats import FORMATS
+from agentsight_aggregator.providers.formats import FORMATS, refine
 from agentsight_aggregator.providers.payload import TOO_DEEP, count, decode_json, record, text
 
 # Exchange.problem in words of the capture: bytes that we did not get, not a call that failed.
@@ -43,8 +43,11 @@ def read_call(exchange: Exchange) -> LlmCall | None:
     endpoint = find_endpoint(exchange.method, exchange.authority, exchange.target, content_type)
     if endpoint is None or 300 <= exchange.status < 400 or exchange.status == 101:
         return None
-    wire = FORMATS[endpoint.api](endpoint)
     request_json, problem = _decode_request(exchange)
+    endpoint = refine(endpoint, request_json)
+    if endpoint is None:
+        return None
+    wire = FORMATS[endpoint.api](endpoint)
     body = read_body(exchange.response_body, exchange.response_header("content-type"))
     if not endpoint.certain and not _is_proven(wire, exchange, request_json, body):
         return None
@@ -92,10 +95,10 @@ def _read_answer(wire: WireFormat, exchange: Exchange, body: Body, problems: lis
         answer.failure = answer.failure or (failed.value if failed else None)
         return answer
     whole = record(body.whole)
-    if is_error(whole):
-        return Answer(failure=whole)
     if whole:
-        return wire.read_answer(whole)
+        answer = wire.read_answer(whole)
+        answer.failure = answer.failure or (whole if is_error(whole) else None)
+        return answer
     if body.is_empty:
         problems.append("response: the body is empty")
     return Answer()
@@ -109,19 +112,21 @@ def _error_of(exchange: Exchange, answer: Answer, body: Body) -> CallError | Non
         return error if error.message else error._replace(message=_plain_text(exchange))
     if answer.failure is not None:
         return read_error(answer.failure, exchange)
-    return None if _CAPTURE_PROBLEM.search(exchange.problem) else _broken(exchange, answer, body)
+    whole_answer = answer.finished if body.chunks is not None else body.whole and not body.is_cut
+    if (whole_answer and exchange.status) or _CAPTURE_PROBLEM.search(exchange.problem):
+        # Many clients close the connection as soon as they have read the end mark.
+        return None
+    return _broken(exchange, body)
 
 
-def _broken(exchange: Exchange, answer: Answer, body: Body) -> CallError | None:
+def _broken(exchange: Exchange, body: Body) -> CallError | None:
     """Return the error of a call whose answer did not come, not to its end, or not readable."""
     if exchange.problem or exchange.status == 0:
         kind = "timeout" if _TIMEOUT.search(exchange.problem) else "aborted"
         return CallError(kind, exchange.problem or "no response arrived")
-    if body.chunks is not None and not answer.finished:
-        return CallError("aborted", "the stream ended before its end mark")
-    if body.whole is None and body.chunks is None and not body.is_empty:
-        return CallError(OTHER, "the answer cannot be read")
-    return None
+    if body.chunks is not None or body.is_cut:
+        return CallError("aborted", "the answer breaks off before its end")
+    return None if body.is_empty else CallError(OTHER, "the answer cannot be read")
 
 
 def _plain_text(exchange: Exchange) -> str:
@@ -138,7 +143,7 @@ def _join(
     error: CallError | None,
     problems: list[str],
 ) -> LlmCall:
-    stream = request.stream if endpoint.stream is None else endpoint.stream
+    stream = request.stream or endpoint.stream is True
     if not exchange.request_body.strip() and endpoint.stream is None:
         stream = "text/event-stream" in exchange.response_header("content-type")
     if exchange.problem:

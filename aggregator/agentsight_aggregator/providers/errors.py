@@ -31,7 +31,8 @@ def read_error(value: object, exchange: Exchange) -> CallError:
     """Return the error that a JSON value (the body of a failed response, or a part of it) tells."""
     body = _outermost(value)
     error = body.get("error", body)
-    if isinstance(error, str) and not _is_code(error):
+    if isinstance(error, str) and not (_is_code(error) and "_" in error):
+        # "unauthorized" is a message, "invalid_token" (RFC 6749) a code.
         error = {"message": error}
     fields = record(error)
     kind = (
@@ -58,7 +59,7 @@ def is_retryable(error_type: str, status: int, should_retry: str = "") -> bool:
     """Whether the answer says "try again"; `should_retry` is the header x-should-retry."""
     if should_retry in {"true", "false"}:
         return should_retry == "true"
-    if status >= 500 or status in _RETRYABLE_STATUS:
+    if not status or status >= 500 or status in _RETRYABLE_STATUS:
         return True
     return status < 400 and bool(_RETRYABLE_TYPE.search(error_type))
 

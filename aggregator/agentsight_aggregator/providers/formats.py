@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from agentsight_core.endpoints import Endpoint
 
@@ -22,6 +23,25 @@ from agentsight_aggregator.providers import (
 from agentsight_aggregator.providers.drafts import WireFormat
 
 
+def refine(endpoint: Endpoint, request: dict[str, object]) -> Endpoint | None:
+    """Return what a request to an endpoint of many formats is; None when it is no call of a model.
+
+    Databricks serves chat, completions, embeddings, agents and classic models under one path.
+    """
+    if endpoint.api != "databricks.invocations":
+        return endpoint
+    given = request.get("input")
+    if "messages" in request:
+        return replace(endpoint, api="openai.chat")
+    if "prompt" in request:
+        return replace(endpoint, api="openai.completions", operation="text_completion")
+    if isinstance(given, list) and given and isinstance(given[0], dict):
+        return replace(endpoint, api="openai.responses")
+    if given:
+        return replace(endpoint, api="openai.embeddings", operation="embeddings")
+    return None
+
+
 def _always(wire: WireFormat) -> Callable[[Endpoint], WireFormat]:
     return lambda _endpoint: wire
 
@@ -32,6 +52,7 @@ FORMATS: dict[str, Callable[[Endpoint], WireFormat]] = {
     "anthropic.messages": _always(anthropic.MESSAGES),
     "bedrock.converse": _always(bedrock.CONVERSE),
     "bedrock.invoke": bedrock_invoke.choose_format,
+    "databricks.invocations": _always(openai_chat.CHAT),
     "cohere.chat": _always(cohere.CHAT),
     "cohere.chat_v1": _always(cohere.CHAT_V1),
     "cohere.embed": _always(embeddings.COHERE),

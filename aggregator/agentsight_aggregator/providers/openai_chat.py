@@ -100,8 +100,7 @@ def _read_stream(chunks: list[Chunk]) -> Answer:
         _envelope(answer, chunk.value)
         for choice in records(chunk.value.get("choices")):
             streamed = choices.setdefault(count(choice.get("index")) or 0, StreamedMessage())
-            delta = record(choice.get("delta")) or record(choice.get("message"))
-            if streamed.add(delta):
+            if streamed.add(_delta_of(choice, streamed)):
                 answer.content_offsets.append(chunk.offset)
             _take_failure(answer, choice)
             streamed.finish_reason = text(choice.get("finish_reason")) or streamed.finish_reason
@@ -111,6 +110,16 @@ def _read_stream(chunks: list[Chunk]) -> Answer:
         answer.messages.append(streamed.build())
         answer.finish_reasons.append(streamed.finish_reason or "error")
     return answer
+
+
+def _delta_of(choice: dict[str, object], streamed: StreamedMessage) -> dict[str, object]:
+    """Return the delta; a whole `message` counts only where nothing was streamed before it.
+
+    Perplexity repeats the message so far beside each delta, MiniMax sends it once more at the end.
+    """
+    if "delta" in choice or streamed.has_content:
+        return record(choice.get("delta"))
+    return record(choice.get("message"))
 
 
 def _read_completion_request(body: dict[str, object]) -> Request:

@@ -116,6 +116,11 @@ class StreamedMessage:
             self._add_call(call)
         return bool(calls) or self._size() > before
 
+    @property
+    def has_content(self) -> bool:
+        """Whether any delta brought something."""
+        return bool(self._size() or self._calls)
+
     def _size(self) -> int:
         return len(self.content) + len(self.reasoning) + len(self.refusal)
 

@@ -28,7 +28,7 @@ from agentsight_aggregator.providers.messages import (
 )
 from agentsight_aggregator.providers.openai_messages import read_parts
 from agentsight_aggregator.providers.openai_usage import read_usage
-from agentsight_aggregator.providers.payload import encode_json, record, records, text
+from agentsight_aggregator.providers.payload import count, encode_json, record, records, text
 
 _PARAMETERS: dict[str, Parameter] = {
     "max_output_tokens": COMMON_PARAMETERS["max_tokens"],
@@ -174,23 +174,22 @@ _FINAL = frozenset({"response.completed", "response.failed", "response.incomplet
 
 def _read_stream(chunks: list[Chunk]) -> Answer:
     answer = Answer(finished=False)
-    items: dict[object, dict[str, object]] = {}
+    items: dict[int | None, dict[str, object]] = {}
     for chunk in chunks:
         value = chunk.value
         kind = text(value.get("type")) or chunk.event
         if kind.endswith(".delta"):
             answer.content_offsets.append(chunk.offset)
-        elif kind == "response.output_item.done":
-            index = value.get("output_index")
-            key = index if isinstance(index, int) else len(items)
-            items[key] = record(value.get("item"))
+        elif kind in {"response.output_item.added", "response.output_item.done"}:
+            items[count(value.get("output_index"))] = record(value.get("item"))
         elif kind.startswith("response.") and "response" in value:
             response = record(value["response"])
             _take_response(answer, response)
             if kind in _FINAL:
                 answer.finished = True
                 # ChatGPT's own backend leaves `output` empty here.
-                items = dict(enumerate(records(response.get("output")))) or items
+                final = records(response.get("output"))
+                items = {**dict(enumerate(final))} or items
     if items:
         answer.messages = [_read_output_items(list(items.values()))]
     return answer

@@ -7,6 +7,7 @@ asked-for type or its empty value.
 from __future__ import annotations
 
 import json
+import re
 
 import msgspec
 
@@ -14,13 +15,17 @@ _DECODER = msgspec.json.Decoder()
 _LENIENT = json.JSONDecoder(strict=False)
 _MAX_COUNT = 2**53
 TOO_DEEP = "JSON is nested too deeply"
+CUT = "JSON is cut or broken"
+# The brace or comma before a member of an object, its key, and the colon.
+_MEMBER = re.compile(r'\s*[{,]\s*("(?:[^"\\]|\\.)*")\s*:\s*', re.DOTALL)
 
 
 def decode_json(data: bytes) -> tuple[object, str]:
     """Return the JSON value of `data` and "", or what could be had and what was wrong.
 
     Tolerates what other producers get wrong: NaN and Infinity, control characters in strings,
-    invalid UTF-8, lone surrogates, text after the value. (None, problem) when there is no value.
+    invalid UTF-8, lone surrogates, text after the value. Of an object that breaks off, the members
+    before the break are returned. (None, problem) when there is no value.
     """
     try:
         return _DECODER.decode(data), ""
@@ -37,11 +42,31 @@ def _decode_leniently(data: bytes, problem: str) -> tuple[object, str]:
     try:
         value, end = _LENIENT.raw_decode(text)
         value = _without_surrogates(value)
-    except (ValueError, RecursionError):
-        return None, f"not JSON: {problem}"
+    except RecursionError:
+        return None, TOO_DEEP
+    except ValueError:
+        pairs = _complete_pairs(text)
+        return (pairs, f"{CUT}: {problem}") if pairs else (None, f"not JSON: {problem}")
     if text[end:].strip():
         problem = f"{len(text) - end} characters follow the JSON value"
     return value, f"lenient JSON: {problem}"
+
+
+def _complete_pairs(text: str) -> dict[str, object]:
+    """Return the members of an object that stand whole before the place where its text breaks."""
+    pairs: dict[str, object] = {}
+    position = 0
+    while match := _MEMBER.match(text, position):
+        try:
+            key, _ = _LENIENT.raw_decode(match[1])
+            value, position = _LENIENT.raw_decode(text, match.end())
+        except (ValueError, RecursionError):
+            break
+        # A number at the very end may lack digits.
+        if position == len(text):
+            break
+        pairs[str(_without_surrogates(key))] = _without_surrogates(value)
+    return pairs
 
 
 def _without_surrogates(value: object) -> object:

@@ -17,6 +17,7 @@ _PROVIDER_OF_FORMAT = {
     "anthropic": "anthropic",
     "bedrock": "aws.bedrock",
     "cohere": "cohere",
+    "databricks": "databricks",
     "gemini": "gcp.gen_ai",
     "llamacpp": "llama_cpp",
     "ollama": "ollama",
@@ -43,7 +44,11 @@ def find_endpoint(
     if route is None:
         return None
     provider = find_provider(host, path)
-    certain = route.certain or bool(provider) or _is_own_port(authority, route)
+    if not provider and "/deployments/" in path and route.api.startswith("openai."):
+        # Azure OpenAI behind a gateway.
+        provider = "azure.ai.openai"
+    known = bool(provider) or _is_own_port(authority, route)
+    certain = route.certain or (known and not route.shared)
     return Endpoint(
         provider=provider or _PROVIDER_OF_FORMAT[route.api.partition(".")[0]],
         api=route.api,

@@ -21,6 +21,7 @@ _PROVIDERS = {
     "cerebras.ai": "cerebras",
     "chatgpt.com": "openai",
     "claude.com": "anthropic",
+    "copilot-proxy.githubusercontent.com": "github",
     "cloud.databricks.com": "databricks",
     "cloudcode-pa.googleapis.com": "gcp.gemini",
     "cognitiveservices.azure.com": "azure.ai.openai",

@@ -27,6 +27,8 @@ class Route:
     stream: bool | None = None
     # False when other programs use the same path too.
     certain: bool = True
+    # True when even the provider uses the path for other things: the body has to tell.
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,5 +273,6 @@ def _by_middle(segments: list[str], _host: str) -> Route | None:
     if len(segments) < 3:
         return None
     if segments[-1] == "invocations" and segments[-3] == "serving-endpoints":
-        return Route("openai.chat", "chat", unquote(segments[-2]))
+        model = unquote(segments[-2])
+        return Route("databricks.invocations", "chat", model, certain=False, shared=True)
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,9 @@ _MARKS = {
     b"\x78\x9c": "deflate",
     b"\x78\xda": "deflate",
 }
+# What gzip and zstd streams begin with in base64, for exporters that do not say they use it.
+_BASE64_MARKS = ("H4sI", "KLUv/")
+_FRACTION = re.compile(r"\.(\d{7,9})\d*")
 
 Json = Mapping[str, object]
 
@@ -149,13 +153,17 @@ def _status(response: Json) -> int:
 
 
 def _start_ns(entry: Json) -> int:
-    """Return startedDateTime (ISO 8601) to the microsecond; without a zone it is taken as UTC."""
+    """Return startedDateTime (ISO 8601) to its last digit; without a zone it is taken as UTC."""
+    written = _text(entry, "startedDateTime").strip()
     try:
-        moment = datetime.fromisoformat(_text(entry, "startedDateTime"))
+        moment = datetime.fromisoformat(written)
     except ValueError:
         raise MalformedEntryError("startedDateTime is no ISO 8601 time") from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     start_ns = (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    finer = _FRACTION.search(written)
+    if finer:
+        start_ns += int(finer[1][6:].ljust(3, "0"))
     if not 0 < start_ns < 2**63:
         raise MalformedEntryError("startedDateTime is before 1970")
     return start_ns
@@ -262,14 +270,15 @@ def _decode_body(fields: Json, headers: list[tuple[str, str]], side: str) -> _Bo
     """Return the bytes of `text`; `encoding` is base64, for requests too in some exporters."""
     text = _text(fields, "text")
     encoding = _text(fields, "encoding") or _text(fields, "_encoding")
-    if encoding.lower() == "base64":
+    unmarked = text.startswith(_BASE64_MARKS) and bool(_codings(headers))
+    if encoding.lower() == "base64" or unmarked:
         try:
             data = base64.b64decode("".join(text.split()), validate=True)
         except (binascii.Error, ValueError):
             return _Body(text.encode("utf-8", "replace"), f"the {side} body is not base64")
         return _undo_coding(data, headers, side)
     raw = text[:4].encode("latin-1", "replace")
-    if raw.startswith(tuple(_MARKS)) and _codings(headers):
+    if raw.startswith(b"\0") or (raw.startswith(tuple(_MARKS)) and _codings(headers)):
         # Bytes that an exporter has put into a string one by one.
         return _undo_coding(text.encode("latin-1", "replace"), headers, side)
     return _Body(text.encode("utf-8", "replace"))

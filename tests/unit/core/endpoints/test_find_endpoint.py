@@ -112,7 +112,7 @@ CALLS = [
     (
         "dbc-1.cloud.databricks.com/serving-endpoints/llama/invocations",
         "databricks",
-        "openai.chat",
+        "databricks.invocations",
         "chat",
         "llama",
     ),
