@@ -1,5 +1,6 @@
-"""One call of a model, in the terms of the OTel GenAI conventions: what `providers` makes of an
-exchange and `analyzers` work on. No wire format of any vendor beyond this point.
+"""One call of a model, in the terms of the OTel GenAI conventions.
+
+`providers` makes it of an exchange, `analyzers` work on it. No vendor's wire format beyond here.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Message(msgspec.Struct, frozen=True):
 
     # system, user, assistant, tool
     role: str
-    # JSON array of OTel message parts: {"type": "text", "content": …}, tool_call, tool_call_response…
+    # JSON array of OTel message parts: {"type": "text", "content": …}, tool_call, …
     parts_json: str
     # 16 bytes: BLAKE2b of role and parts_json; equal messages have equal hashes across requests.
     hash: bytes
@@ -84,7 +85,7 @@ class LlmCall(msgspec.Struct, frozen=True, kw_only=True):
     # USD; None when the model has no known price.
     cost_usd: float | None = None
 
-    # "" = no error; else the vendor's error type, or the HTTP status as text, or an own word such as
+    # "" = no error; else the vendor's error type, the HTTP status as text, or an own word such as
     # "aborted" when no vendor said anything.
     error_type: str = ""
     error_message: str = ""
@@ -94,7 +95,7 @@ class LlmCall(msgspec.Struct, frozen=True, kw_only=True):
 
     start_ns: int
     end_ns: int
-    # When the first piece of generated content arrived; 0 when none did or the call does not stream.
+    # When the first piece of generated content arrived; 0 if none did or it does not stream.
     first_chunk_ns: int = 0
     # How many pieces of generated content arrived, for the time between them.
     chunks: int = 0

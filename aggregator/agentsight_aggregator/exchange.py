@@ -38,7 +38,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     # (offset in response_body, arrival): which bytes arrived when.
     response_pieces: tuple[tuple[int, int], ...]
 
-    # False: aborted, malformed, with missing bytes, or cut at the configured cap; `problem` says how.
+    # False: aborted, malformed, with missing bytes, or cut at the cap; `problem` says how.
     complete: bool
     problem: str = ""
     peer_address: str = ""

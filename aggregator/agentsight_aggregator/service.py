@@ -115,9 +115,7 @@ class Service:
             self._add("jsonl", JsonLinesExporter(stack.enter_context(file)))
         if exporters.otlp.endpoint:
             transport = await self._open_transport(stack)
-            self._add(
-                "otlp", OtlpTraceExporter(transport, self.ledger.stage("sink.otlp", "spans"))
-            )
+            self._add("otlp", OtlpTraceExporter(transport, self.ledger.stage("sink.otlp", "spans")))
             started_ns = time.time_ns()
             self._metrics = OtlpMetricsExporter(
                 transport,

@@ -25,7 +25,7 @@ class Parser(Protocol[Out_co]):
         ...
 
     def close(self) -> Sequence[Out_co]:
-        """The stream has ended; return what can still be said."""
+        """Return what can still be said: the stream has ended."""
         ...
 
 

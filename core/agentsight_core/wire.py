@@ -21,8 +21,8 @@ _COMPRESSION_LEVEL = 1
 def encode_frame(header: pb.FrameHeader, batch: bytes) -> bytes:
     """Return a serialized frame.
 
-    `batch` is a serialized EventBatch. Protobuf messages concatenate, so it may be put together from
-    batches that were encoded apart, by Python or by the drain in C.
+    `batch` is a serialized EventBatch. Protobuf messages concatenate, so it may be put together
+    from batches that were encoded apart, by Python or by the drain in C.
     """
     body = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL).compress(batch)
     return pb.Frame(header=header, codec=pb.CODEC_ZSTD, body=body).SerializeToString()
