@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus, ConnectionSettings, connect
-from agentsight_core.bus.failures import translated
+from agentsight_core.bus.failures import NotFound, translated
 from agentsight_core.config import AgentSightConfig
 from agentsight_core.errors import ConfigError, Retryable
 from agentsight_core.pb.findings_pb2 import Finding
@@ -93,9 +93,12 @@ async def _subscribed(
         async for message in subscription.messages:
             yield Finding.FromString(message.data), message.metadata.num_pending
     finally:
-        # A connection that is closed already has no subscriptions.
-        with contextlib.suppress(Retryable), translated("unsubscribing"):
+        # The server forgets an ephemeral consumer by itself, but not at once. If the connection is
+        # gone already, that has to do.
+        with contextlib.suppress(Retryable, NotFound), translated("unsubscribing"):
+            name = (await subscription.consumer_info()).name
             await subscription.unsubscribe()
+            await bus.js.delete_consumer(subjects.FINDINGS, name)
 
 
 def _settings(servers: tuple[str, ...], token_file: Path | None) -> ConnectionSettings:
