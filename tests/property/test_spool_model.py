@@ -27,6 +27,7 @@ BOUNDS = SpoolSettings(
 )
 SESSIONS = st.integers(1, 3)
 RANKS = st.integers(0, 2)
+SIZES = st.sampled_from([0, 300, 4_000, 12_000])
 
 
 class SpoolMachine(RuleBasedStateMachine):
@@ -54,7 +55,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule(
         session=SESSIONS,
         rank=RANKS,
-        size=st.sampled_from([0, 300, 4_000, 12_000]),
+        size=SIZES,
         count=st.integers(1, 4),
     )
     def put(self, session: int, rank: int, size: int, count: int) -> None:

@@ -160,6 +160,34 @@ async def test_crash_between_tombstone_and_deletion_brings_back_the_tombstone_on
         assert await take_all(spool) == [(1, 1, "too_large")]
 
 
+async def test_frames_stay_on_the_disk_until_their_tombstones_are_there(
+    spool: Spool, tmp_path: Path
+) -> None:
+    for seq in range(1, 21):
+        put(spool, 1, seq, rank=FILE, size=1500)
+    await spool.drain()
+    before = segments_in(tmp_path)
+    # Nothing is awaited: what is on the disk now is what a crash would leave.
+    for seq in range(1, 41):
+        put(spool, 2, seq, rank=CONTROL, size=1500)
+    assert segments_in(tmp_path) == before
+    await spool._segments.flush()
+    assert not set(before) <= set(segments_in(tmp_path))
+
+
+async def test_tombstones_are_bounded_too(tmp_path: Path, stage: Stage) -> None:
+    tiny = SpoolSettings(max_bytes=8 << 10, min_free_bytes=0, max_frame_bytes=1)
+    async with Spool(tmp_path, tiny, stage) as spool:
+        for seq in range(1, 101):
+            put(spool, 1, seq)
+        assert 0 < spool.held < 10
+        assert stage.dropped == {"too_large": 100}
+        assert stage.unexplained == 0
+        taken = await take_all(spool)
+    # The numbers end early: the gap is for the worker to see.
+    assert [seq for _, seq, _ in taken] == list(range(1, len(taken) + 1))
+
+
 async def test_tombstone_says_how_many_events_are_lost(spool: Spool, stage: Stage) -> None:
     header, _ = numbered_frame(3, 1, events=7)
     spool.put(header, os.urandom(SMALL.max_bytes), CONTROL)
