@@ -102,9 +102,9 @@ class Drained:
     items: list[Item]
     # Records taken from the ring; all of them are in `items`.
     records: int
-    # Numbers that are missing: the kernel found the ring full or memory unreadable. A gap shows when
-    # the next record of the same CPU arrives, so over time this approaches
-    # `KernelCounters.lost_records`, which knows at once and tells the reasons; it must never be more.
+    # Numbers that are missing: the ring was full or memory unreadable. A gap shows when the next
+    # record of the same CPU arrives, so over time this approaches `KernelCounters.lost_records`,
+    # which knows at once and tells the reasons; it must never be more.
     lost_records: int
     # The budget ended the batch: drain again.
     more: bool
