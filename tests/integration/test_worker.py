@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,15 @@ async def findings_of(bus: Bus, partitions: int) -> dict[int, list[tuple[str, by
 
 
 @contextlib.asynccontextmanager
-async def working(bus: Bus, partitions: int, ledger: Ledger, make_fold=lambda _: CountingFold()):
+async def working(
+    bus: Bus,
+    partitions: int,
+    ledger: Ledger,
+    make_fold=lambda _: CountingFold(),
+    settings: AggregatorSettings = SETTINGS,
+):
     coordinator = LocalCoordinator(partitions)
-    aggregator = Aggregator(bus, coordinator, make_fold, ledger, SETTINGS)
+    aggregator = Aggregator(bus, coordinator, make_fold, ledger, settings)
     async with coordinator:
         running = asyncio.create_task(aggregator.run())
         try:
@@ -234,6 +241,25 @@ async def test_thief_of_messages_does_not_change_the_findings(tmp_path: Path) ->
     edges = [Finding.FromString(data).edge.method.split(":")[0] for _, data in found[0]]
     assert edges == [str(n) for n in range(1, 41)]
     assert ledger.stage("worker", "frames").emitted == 40
+
+
+async def test_message_that_never_arrives_is_asked_for_again(tmp_path: Path) -> None:
+    # No tick comes to show the gap: only the watchdog can notice.
+    quiet = AggregatorSettings(replace(QUICK, tick_seconds=1000.0))
+    ledger = Ledger()
+    async with (
+        running_bus(tmp_path, BusSettings(partitions=1)) as running,
+        connect(running.connection("thief")) as thief,
+    ):
+        consumer = subjects.partition_consumer(0)
+        stealing = await thief.js.pull_subscribe_bind(consumer, stream=subjects.EVENTS)
+        theft = asyncio.create_task(stealing.fetch(3, timeout=10))
+        await asyncio.sleep(0)
+        await thief.client.flush()
+        async with working(running.bus, 1, ledger, settings=quiet):
+            await publish(running.bus, *numbered_frame(1, 1))
+            assert await theft
+            await eventually(lambda: ledger.stage("worker", "frames").emitted == 1)
 
 
 async def test_step_larger_than_a_batch(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -107,6 +108,7 @@ class Aggregator:
     async def _work(self, assignment: Assignment, worker: PartitionWorker) -> None:
         wait = self._settings.first_wait_seconds
         while self._coordinator.owns(assignment) and not self._stopping.is_set():
+            began = time.monotonic()
             try:
                 await worker.run()
             except Fenced as error:
@@ -116,6 +118,9 @@ class Aggregator:
                 _log.warning("partition %d: %s", assignment.partition, error)
             else:
                 return
+            if time.monotonic() - began > self._settings.last_wait_seconds:
+                # It worked for a while: this is a new failure.
+                wait = self._settings.first_wait_seconds
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311  # spreads retries, hides nothing
             wait = min(wait * 2, self._settings.last_wait_seconds)
 

@@ -84,11 +84,15 @@ class ExportRunner:
         """Export until cancelled."""
         wait = self._settings.first_wait_seconds
         while True:
+            began = time.monotonic()
             try:
                 await provision_exporter(self._bus, self.name)
                 await self._export_forever()
             except Retryable as error:
                 _log.warning("exporter %s: %s", self.name, error)
+            if time.monotonic() - began > self._settings.last_wait_seconds:
+                # It worked for a while: this is a new failure.
+                wait = self._settings.first_wait_seconds
             await asyncio.sleep(_jittered(wait))
             wait = min(wait * 2, self._settings.last_wait_seconds)
 
