@@ -17,7 +17,14 @@ from agentsight_core.parsers.ndjson import JsonStreamParser, JsonText
 from agentsight_core.parsers.sse import ServerSentEvent, SseParser
 
 from agentsight_aggregator.providers.drafts import Chunk
-from agentsight_aggregator.providers.payload import CUT, TOO_DEEP, decode_json, record, text
+from agentsight_aggregator.providers.payload import (
+    CUT,
+    TOO_DEEP,
+    decode_json,
+    decode_whole_json,
+    record,
+    text,
+)
 
 # No bound on one event: the body is in memory already.
 _MAX_BYTES = 2**62
@@ -91,7 +98,7 @@ def _read_sse(data: bytes) -> Body:
 
 
 def _add_event(body: Body, chunks: list[Chunk], event: ServerSentEvent) -> None:
-    value, problem = decode_json(event.data.encode("utf-8", "replace"))
+    value, problem = decode_whole_json(event.data.encode("utf-8", "replace"))
     if problem:
         body.problems.append(f"stream event at byte {event.offset}: {problem}")
     name = "" if event.event == "message" else event.event
@@ -124,7 +131,7 @@ def _read_json_stream(data: bytes) -> Body:
     assert body.chunks is not None
     for item in _json_texts(data):
         raw = item.data if isinstance(item, JsonText) else _slice(data, item)
-        value, problem = decode_json(raw)
+        value, problem = decode_whole_json(raw)
         if problem:
             body.problems.append(f"stream value at byte {item.offset}: {problem}")
         if isinstance(value, dict):
@@ -148,7 +155,7 @@ def _read_event_stream(data: bytes) -> Body:
         if isinstance(message, Malformed):
             body.problems.append(f"event stream: {message.reason} at byte {message.offset}")
             continue
-        value, problem = decode_json(message.payload) if message.payload else ({}, "")
+        value, problem = decode_whole_json(message.payload) if message.payload else ({}, "")
         if problem:
             body.problems.append(f"event at byte {message.offset}: {problem}")
         body.chunks.append(_aws_chunk(message, record(value), body))
@@ -172,7 +179,7 @@ def _aws_chunk(message: EventStreamMessage, value: dict[str, object], body: Body
     except (binascii.Error, ValueError) as error:
         body.problems.append(f"chunk at byte {message.offset}: not base64: {error}")
         return Chunk(message.offset, "chunk", {})
-    inner, problem = decode_json(raw)
+    inner, problem = decode_whole_json(raw)
     if problem:
         body.problems.append(f"chunk at byte {message.offset}: {problem}")
     return Chunk(message.offset, "chunk", record(inner))

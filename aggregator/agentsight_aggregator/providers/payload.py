@@ -35,6 +35,12 @@ def decode_json(data: bytes) -> tuple[object, str]:
         return None, TOO_DEEP
 
 
+def decode_whole_json(data: bytes) -> tuple[object, str]:
+    """Return like `decode_json`, but nothing of a value that breaks off."""
+    value, problem = decode_json(data)
+    return (None, problem) if problem.startswith(CUT) else (value, problem)
+
+
 def _decode_leniently(data: bytes, problem: str) -> tuple[object, str]:
     text = data.decode("utf-8-sig", "replace").lstrip()
     if text[:5] == ")]}'\n":
@@ -72,7 +78,7 @@ def _complete_pairs(text: str) -> dict[str, object]:
 def _without_surrogates(value: object) -> object:
     """Replace lone surrogates, which no UTF-8 string may hold."""
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, list):
         return [_without_surrogates(item) for item in value]
     if isinstance(value, dict):
