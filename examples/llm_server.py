@@ -85,7 +85,8 @@ class LlmConnection(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: LlmServer
-    # One TCP segment an event, sent at once.
+    # A head goes out with its body, each event of a stream by itself and at once.
+    wbufsize = -1
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
@@ -142,6 +143,7 @@ class LlmConnection(BaseHTTPRequestHandler):
         for piece in form.events(answer):
             time.sleep(piece.pause_ms / 1000)
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece.data), piece.data))
+            self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
 
     def _fail(self, form: ModuleType, failure: Failure, headers: dict[str, str]) -> None:

@@ -14,6 +14,20 @@ from agentsight_cli.text import NS_PER_SECOND, counted, dollars, duration, shown
 
 Attributes = dict[str, PlainValue]
 
+_SYSTEM = (
+    "/usr/",
+    "/lib",
+    "/bin/",
+    "/sbin/",
+    "/etc/",
+    "/proc/",
+    "/sys/",
+    "/dev/",
+    "/opt/",
+    "/nix/",
+)
+_INSTALLED = ("/site-packages/", "/node_modules/", "/__pycache__/", "/lib/python")
+
 
 def session(session_id: str, spans: SessionSpans) -> str:
     """Return who the agent is and the totals of its session."""
@@ -88,9 +102,18 @@ def is_change(name: str, attributes: Attributes) -> bool:
     return name == "connection" or bool(attributes.get("agentsight.file.written_bytes"))
 
 
+def is_background(name: str, attributes: Attributes) -> bool:
+    """Tell whether an effect is the reading of a file that belongs to system or interpreter."""
+    if is_change(name, attributes):
+        return False
+    path = str(attributes.get("file.path"))
+    return path.startswith(_SYSTEM) or any(part in path for part in _INSTALLED)
+
+
 def more(count: int, noun: str) -> str:
     """Return the line for what is not shown."""
-    return f"… {counted(count, noun)} more"
+    noun, blank, rest = noun.partition(" ")
+    return f"… {counted(count, noun)}{blank}{rest} more"
 
 
 def loss(record: pb.LossRecord) -> str:
@@ -138,8 +161,8 @@ def _tokens(attributes: Attributes) -> str:
 def _speed(node: SpanNode, first: PlainValue) -> str:
     """Return tokens per second from the first token to the end."""
     tokens = node.integer("gen_ai.usage.output_tokens")
-    if not isinstance(first, float) or tokens < 2:
-        return ""
+    if not isinstance(first, float) or tokens < 2 or node.integer("agentsight.retries"):
+        return ""  # with retries, the span began before the attempt that `first` is counted from
     seconds = (node.span.end_ns - node.span.start_ns) / NS_PER_SECOND - first
     return f"{tokens / seconds:.0f} tok/s" if seconds > 0 else ""
 

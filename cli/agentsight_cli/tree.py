@@ -109,19 +109,24 @@ def _span(node: SpanNode) -> Line:
 
 
 def _effects(node: SpanNode) -> list[Line]:
-    """Return files and connections: what was changed first, then in the order of time."""
+    """Return files and connections: what was changed first, then in the order of time.
+
+    Files of the system and of installed packages that were only read are counted, not listed.
+    """
     effects = [
         (event.name, plain(event.attributes))
         for event in node.span.events
         if event.name in ("file", "connection")
     ]
-    effects.sort(key=lambda effect: not labels.is_change(*effect))
-    lines = [Line("effect", labels.effect(*effect)) for effect in effects[:MAX_EFFECTS]]
-    for kind, noun in (("file", "file"), ("connection", "connection")):
-        hidden = sum(name == kind for name, _ in effects[MAX_EFFECTS:])
-        hidden += node.integer(f"agentsight.{kind}s.omitted")
-        if hidden:
-            lines.append(Line("effect", labels.more(hidden, noun)))
-    if omitted := node.integer("agentsight.effects.omitted"):
-        lines.append(Line("effect", labels.more(omitted, "effect")))
+    telling = [effect for effect in effects if not labels.is_background(*effect)]
+    telling.sort(key=lambda effect: not labels.is_change(*effect))
+    lines = [Line("effect", labels.effect(*effect)) for effect in telling[:MAX_EFFECTS]]
+    hidden = {
+        kind: sum(name == kind for name, _ in telling[MAX_EFFECTS:])
+        + node.integer(f"agentsight.{kind}s.omitted")
+        for kind in ("file", "connection")
+    }
+    hidden["effect"] = node.integer("agentsight.effects.omitted")
+    hidden["file of the system"] = len(effects) - len(telling)
+    lines += [Line("effect", labels.more(count, noun)) for noun, count in hidden.items() if count]
     return lines

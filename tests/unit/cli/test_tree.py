@@ -68,11 +68,16 @@ def test_colour_and_plain_text_say_the_same(findings: list[pb.Finding]) -> None:
 
 
 def test_effects_that_are_not_shown_are_counted() -> None:
+    paths_read = [*(f"/f{number}" for number in range(20)), "/usr/lib/a.so", "/etc/passwd"]
+    paths_read += ["/srv/venv/lib/python3.11/site-packages/b.py"]
+    written = ("/etc/written", "/w")
     effects = [
-        event(number, "file", {"file.path": f"/f{number}", "agentsight.file.written_bytes": 0})
-        for number in range(20)
+        event(
+            at, "file", {"file.path": path, "agentsight.file.written_bytes": 5 * (path in written)}
+        )
+        for at, path in enumerate([*paths_read, *written])
     ]
-    effects.append(event(99, "file", {"file.path": "/w", "agentsight.file.written_bytes": 5}))
+    effects.append(event(99, "connection", {"network.peer.address": "::1"}))
     span = pb.Span(
         trace_id=b"t" * 16,
         span_id=b"s" * 8,
@@ -80,10 +85,14 @@ def test_effects_that_are_not_shown_are_counted() -> None:
         attributes=to_attributes({"process.pid": 3, "agentsight.files.omitted": 4}),
         events=effects,
     )
-    text = to_text(build_tree([pb.Finding(session=1, span=span)]))
-    shown = re.findall(r"file (/\w+)", text)
-    assert shown == ["/w", *(f"/f{number}" for number in range(7))]
-    assert f"… {20 - 7 + 4} files more" in text
+    lines = build_tree([pb.Finding(session=1, span=span)])[0].children[0].children
+    assert [line.text.split()[1] for line in lines] == [
+        *("/etc/written", "/w", "::1"),
+        *(f"/f{number}" for number in range(5)),
+        str(20 - 5 + 4),
+        "3",
+    ]
+    assert [line.text for line in lines[-2:]] == ["… 19 files more", "… 3 files of the system more"]
 
 
 def test_a_span_whose_parent_is_not_there_is_shown(findings: list[pb.Finding]) -> None:
