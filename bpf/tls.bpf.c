@@ -19,6 +19,7 @@ struct tls_call {
 	/* READ_EX, WRITE_EX: where the length will be. */
 	__u64 length_at;
 	__u64 stack;
+	__u64 written;
 };
 
 struct tls_thread {
@@ -166,10 +167,18 @@ static __always_inline void push_call(struct tls_thread *thread, struct tls_call
 		depth--;
 	}
 	thread->depth = depth;
-	if (depth && depth <= MAX_NESTED_CALLS && call_at(thread, depth - 1)->ssl == call->ssl)
-		return; /* an inner layer of the same call: the outer one will tell */
-	if (depth >= MAX_NESTED_CALLS)
+	/*
+	 * The same direction again is an inner layer of the same call: the outer one will tell. The
+	 * other one is a call of its own: Node writes in the callback of a handshake, inside a
+	 * read.
+	 */
+	if (depth && depth <= MAX_NESTED_CALLS && call_at(thread, depth - 1)->ssl == call->ssl &&
+	    call_at(thread, depth - 1)->written == call->written)
 		return;
+	if (depth >= MAX_NESTED_CALLS) {
+		COUNT(CLASS_TLS, map_full, 1);
+		return;
+	}
 	*call_at(thread, depth) = *call;
 	thread->depth = depth + 1;
 }
@@ -212,6 +221,7 @@ int tls_enter(struct pt_regs *ctx)
 	call.length_at = PT_REGS_PARM4(ctx);
 	call.stack = PT_REGS_SP(ctx);
 	writing = bpf_get_attach_cookie(ctx) & TLS_HOOK_WRITTEN;
+	call.written = writing;
 	connection = connection_of(call.ssl, writing);
 	if (!connection || is_muted(connection))
 		return 0;

@@ -245,13 +245,7 @@ def test_library_of_another_mount_namespace_is_hooked_at_exec(
     [
         "setImmediate",
         # The callback of the handshake runs inside of SSL_read, as it does in an https.request.
-        pytest.param(
-            "((write) => write())",
-            marks=pytest.mark.xfail(
-                reason="push_call in tls.bpf.c takes a write inside of a read for its inner layer",
-                strict=True,
-            ),
-        ),
+        "((write) => write())",
     ],
 )
 def test_node_prepared_by_its_command(kernel, attachments, certificate, tmp_path, soon) -> None:
