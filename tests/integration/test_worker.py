@@ -258,8 +258,9 @@ async def test_message_that_never_arrives_is_asked_for_again(tmp_path: Path) -> 
         await thief.client.flush()
         async with working(running.bus, 1, ledger, settings=quiet):
             await publish(running.bus, *numbered_frame(1, 1))
+            # Well before the server itself would deliver it again (30 s).
+            await eventually(lambda: ledger.stage("worker", "frames").emitted == 1, seconds=12)
             assert await theft
-            await eventually(lambda: ledger.stage("worker", "frames").emitted == 1)
 
 
 async def test_step_larger_than_a_batch(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-import nats.errors
+import nats
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus
 from agentsight_core.bus.failures import translated
@@ -111,7 +111,7 @@ class PartitionReader:
                     self._settings.batch, timeout=self._settings.wait_seconds
                 )
         except Retryable as error:
-            if not isinstance(error.__cause__, nats.errors.TimeoutError):
+            if not isinstance(error.__cause__, TimeoutError):
                 raise
             messages = []
         if messages:

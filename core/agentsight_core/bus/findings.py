@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-import nats.errors
+import nats
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 
@@ -136,7 +136,7 @@ class ExportRunner:
             with translated(f"fetching from {self._consumer}"):
                 return list(await subscription.fetch(self._settings.batch, timeout=_WAIT_SECONDS))
         except Retryable as error:
-            if isinstance(error.__cause__, nats.errors.TimeoutError):
+            if isinstance(error.__cause__, TimeoutError):
                 return []
             raise
 
