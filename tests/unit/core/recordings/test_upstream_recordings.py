@@ -9,6 +9,7 @@ import pytest
 from agentsight_core.errors import ConfigError
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings.upstream import looks_like_upstream, read_upstream
+from agentsight_core.recordings.upstream_text import parse_line, payload
 
 BOOT_NS = 5_000_000_000
 UNIX_MS = 1_790_000_000_000
@@ -139,6 +140,18 @@ def test_hexadecimal_of_the_log_file() -> None:
     line["data"]["data"] = "HEX:" + response(b"a\x00b").hex()
     events = read(raw("WRITE/SEND", REQUEST, BOOT_NS), json.dumps(line).encode())
     assert answers(events) == [b"a\x00b"]
+
+
+def test_without_a_length_text_is_characters_and_gzip_is_bytes() -> None:
+    zipped = b"\x1f\x8b\x08\x00\xff\xe9\x80"
+    assert payload(parsed_text(zipped.decode("latin-1")), None) == zipped
+    assert payload(parsed_text("é\xff"), None) == "é\xff".encode()
+
+
+def parsed_text(text: str) -> str:
+    value = parse_line(json.dumps(text).encode())
+    assert isinstance(value, str)
+    return value
 
 
 def test_times_are_those_of_the_records() -> None:
