@@ -48,7 +48,6 @@ class AgentSettings:
     # A process that talks to an LLM API becomes a session by itself.
     promote: bool = True
     watch_files: bool = True
-    watch_network: bool = True
 
 
 class Agent:
@@ -132,6 +131,7 @@ class Agent:
     def begin_session(self, pid: int, rule: SessionRule) -> None:
         """Watch process `pid`, which will execute the program of a session, from now on."""
         self._tracker.begin_at_exec(pid, boot_ns(), rule)
+        self._watch_files()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Drain until `stop` is set."""
@@ -176,10 +176,16 @@ class Agent:
             self._pipeline.take(drained, self._offset_ns)
             if not drained.more:
                 break
+        self._watch_files()
         if now_ns >= self._next_flush_ns:
             self._next_flush_ns = now_ns + int(self._settings.flush_s * _SECOND_NS)
             self._frames.flush()
         return now_ns
+
+    def _watch_files(self) -> None:
+        """Watch files while there is somebody to watch: it costs every system call a bit."""
+        wanted = self._settings.watch_files and self._tracker.is_watching and not self._finished
+        self._kernel.watch_files(wanted)
 
     def _every_second(self, now_ns: int) -> None:
         self._next_second_ns = now_ns + _SECOND_NS

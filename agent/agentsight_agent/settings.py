@@ -22,13 +22,13 @@ def agent_settings(config: AgentSightConfig) -> AgentSettings:
             max_payload_bytes=capture.max_call_bytes,
             max_argv_bytes=capture.max_argv_bytes,
             discover=capture.discover or bool(config.sessions.rules),
+            network=capture.network,
         ),
         http=HttpSettings(max_body_bytes=capture.max_body_bytes),
         rules=tuple(SessionRule(**rule.model_dump()) for rule in config.sessions.rules),
         flush_s=capture.flush_interval_ms / 1000,
         promote=capture.discover,
         watch_files=capture.files,
-        watch_network=capture.network,
     )
 
 

@@ -242,7 +242,8 @@ def test_a_muted_process_gives_nothing_until_it_is_tracked(talking) -> None:
     assert not [run for run in seen_by.drain().of(TlsRun) if run.pid == talker.pid]
     seen_by.track(talker.pid)
     talker.ask("say 0 heard")
-    assert [run.data for run in seen_by.drain().runs(written=True)] == [b"heard"]
+    runs = seen_by.drain().runs(written=True, pid=talker.pid)
+    assert [run.data for run in runs] == [b"heard"]
 
 
 def test_the_end_of_a_discovered_talker_is_told(talking) -> None:

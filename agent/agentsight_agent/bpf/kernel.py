@@ -29,8 +29,9 @@ from agentsight_agent.bpf.uprobes import (
 
 _OBJECT = Path(__file__).with_name("agentsight.bpf.o")
 _UPROBES = ("tls_enter", "tls_return", "tls_free")
-_ALWAYS = ("process_forked", "process_executed", "process_exited", "socket_state_changed")
+_ALWAYS = ("process_forked", "process_executed", "process_exited")
 _FILES = "file_call_ended"
+_NETWORK = "socket_state_changed"
 # Program to the tracepoint that older kernels lack (both since 6.3). Without them connections have
 # no peer address.
 _OPTIONAL = {
@@ -88,6 +89,8 @@ class KernelSettings:
     max_discovered_argv_bytes: int = 1024
     # Watch TLS and executions of all processes, not only of tracked ones.
     discover: bool = False
+    # Watch the TCP connections of tracked processes.
+    network: bool = True
 
     def __post_init__(self) -> None:
         if self.ring_bytes < _MIN_RING_BYTES or self.ring_bytes & (self.ring_bytes - 1):
@@ -153,7 +156,7 @@ class Kernel(AbstractContextManager["Kernel"]):
             ITEM_TYPES,
         )
         self._write_control()
-        for program in _ALWAYS:
+        for program in (*_ALWAYS, _NETWORK) if self._settings.network else _ALWAYS:
             self._object.attach(program)
         for program, tracepoint in _OPTIONAL.items():
             if tracepoint not in missing:

@@ -56,6 +56,11 @@ class SessionTracker:
         """The sessions with a process alive."""
         return tuple(self._sessions.values())
 
+    @property
+    def is_watching(self) -> bool:
+        """True while there is a session, or one is about to begin."""
+        return bool(self._sessions or self._expected)
+
     def session_of(self, pid: int) -> int:
         """Return the session of a process, 0 if it is in none."""
         process = self._processes.get(pid)

@@ -44,9 +44,6 @@ class CaptureConfig(Section):
     discover: bool = True
     """Whether a process that starts to talk to an LLM API becomes a session by itself."""
 
-    processes: bool = True
-    """Whether the processes that agents start, and their ends, are recorded."""
-
     files: bool = True
     """Whether the files that agents open, with bytes read and written, are recorded."""
 
