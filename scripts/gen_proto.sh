@@ -1,5 +1,5 @@
 #!/bin/sh
-# Generates core/agentsight_core/pb from proto/. With --check: fails when the committed files are stale.
+# Generates the pb packages of core/ from proto/. With --check: fails when the committed files are stale.
 set -eu
 cd "$(dirname "$0")/.."
 out=core
@@ -8,11 +8,11 @@ if [ "${1:-}" = "--check" ]; then
     trap 'rm -rf "$out"' EXIT
 fi
 .venv/bin/python -m grpc_tools.protoc --proto_path=proto --python_out="$out" --pyi_out="$out" \
-    proto/agentsight_core/pb/*.proto
+    proto/agentsight_core/pb/*.proto proto/agentsight_core/etcd/pb/*.proto
 if [ "$out" != core ]; then
-    for file in "$out"/agentsight_core/pb/*; do
-        cmp -s "$file" "core/agentsight_core/pb/$(basename "$file")" || {
-            echo "core/agentsight_core/pb/$(basename "$file") is stale: run 'make proto'" >&2
+    (cd "$out" && find . -type f) | while read -r file; do
+        cmp -s "$out/$file" "core/$file" || {
+            echo "core/${file#./} is stale: run 'make proto'" >&2
             exit 1
         }
     done

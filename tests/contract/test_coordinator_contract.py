@@ -1,19 +1,25 @@
-"""What every coordinator promises. A new one joins by adding its factory to COORDINATORS."""
+"""What every coordinator promises. A new one joins by adding a parameter to `coordinator`."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from agentsight_aggregator.coordination.coordinator import Assignment, Coordinator
+from agentsight_aggregator.coordination.etcd import EtcdCoordinator, GroupSettings
 from agentsight_aggregator.coordination.local import LocalCoordinator
+from agentsight_core.testing.etcd_cluster import running_etcd
 
 PARTITIONS = 4
-COORDINATORS: dict[str, Callable[[], Coordinator]] = {"local": lambda: LocalCoordinator(PARTITIONS)}
 
 
-@pytest.fixture(params=COORDINATORS)
-def coordinator(request: pytest.FixtureRequest) -> Coordinator:
-    return COORDINATORS[request.param]()
+@pytest.fixture(params=["local", pytest.param("etcd", marks=pytest.mark.server)])
+async def coordinator(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Coordinator]:
+    if request.param == "local":
+        yield LocalCoordinator(PARTITIONS)
+    else:
+        async with running_etcd(tmp_path, size=1) as cluster:
+            yield EtcdCoordinator(cluster.settings, GroupSettings("test", "only", PARTITIONS))
 
 
 async def first(coordinator: Coordinator) -> frozenset[Assignment]:
