@@ -92,12 +92,12 @@ def _read_answer(wire: WireFormat, exchange: Exchange, body: Body, problems: lis
         answer = wire.read_stream(body.chunks)
         answer.finished = answer.finished or body.done
         failed = next((c for c in body.chunks if c.event == "error" or is_error(c.value)), None)
-        answer.failure = answer.failure or (failed.value if failed else None)
+        answer.failure = failed.value if failed else answer.failure
         return answer
     whole = record(body.whole)
     if whole:
         answer = wire.read_answer(whole)
-        answer.failure = answer.failure or (whole if is_error(whole) else None)
+        answer.failure = whole if is_error(whole) else answer.failure
         return answer
     if body.is_empty:
         problems.append("response: the body is empty")

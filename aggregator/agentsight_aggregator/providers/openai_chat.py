@@ -71,9 +71,12 @@ def _envelope(answer: Answer, body: dict[str, object]) -> None:
         if text(body.get(key)):
             answer.attributes[f"openai.response.{key}"] = text(body[key])
     # Groq puts the usage of a stream here, unless include_usage asks for the usual place.
-    usage = body.get("usage") or record(body.get("x_groq")).get("usage")
+    groq = record(body.get("x_groq"))
+    usage = body.get("usage") or groq.get("usage")
     if isinstance(usage, dict):
-        answer.usage = read_usage(usage)
+        answer.usage = read_usage(usage, answer.model)
+    if groq.get("error"):
+        answer.failure = {"error": groq["error"]}
 
 
 def _read_answer(body: dict[str, object]) -> Answer:
@@ -91,6 +94,8 @@ def _take_failure(answer: Answer, choice: dict[str, object]) -> None:
     """OpenRouter reports the failure of the provider behind it within the choice."""
     if isinstance(choice.get("error"), dict):
         answer.failure = choice
+    elif choice.get("finish_reason") == "error":
+        answer.failure = answer.failure or {"error": {"message": "the finish reason is error"}}
 
 
 def _read_stream(chunks: list[Chunk]) -> Answer:

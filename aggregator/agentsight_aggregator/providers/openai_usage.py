@@ -9,8 +9,11 @@ from agentsight_aggregator.call import Usage
 from agentsight_aggregator.providers.payload import count, record
 
 
-def read_usage(value: object) -> Usage:
-    """Return the counts of a `usage` object; None for what it does not say."""
+def read_usage(value: object, model: str = "") -> Usage:
+    """Return the counts of a `usage` object; None for what it does not say.
+
+    `model` matters for Gemini alone: Google's compatible API counts thoughts in the total only.
+    """
     usage = record(value)
     details = record(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
     written = record(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
@@ -18,6 +21,8 @@ def read_usage(value: object) -> Usage:
     reasoning = _first(written, "reasoning_tokens")
     if reasoning is None:
         reasoning = _first(usage, "reasoning_tokens")
+    if reasoning is None and "gemini" in model:
+        reasoning = _hidden_reasoning(usage, input_tokens)
     return Usage(
         input_tokens=input_tokens,
         output_tokens=_output_tokens(usage, input_tokens, reasoning),
@@ -25,6 +30,13 @@ def read_usage(value: object) -> Usage:
         cache_write_tokens=_first(details, "cache_write_tokens", "cache_creation_tokens"),
         reasoning_tokens=reasoning,
     )
+
+
+def _hidden_reasoning(usage: dict[str, object], input_tokens: int | None) -> int | None:
+    whole, output = count(usage.get("total_tokens")), _first(usage, "completion_tokens")
+    if whole is None or output is None or input_tokens is None:
+        return None
+    return max(whole - input_tokens - output, 0) or None
 
 
 def _first(fields: dict[str, object], *keys: str) -> int | None:

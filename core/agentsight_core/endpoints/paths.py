@@ -77,6 +77,8 @@ _RAW_FORMATS = {"anthropic": "anthropic.messages"}
 def _google_route(segments: list[str], last: str) -> Route | None:
     """https://ai.google.dev/api and Vertex AI `publishers/{publisher}/models/{model}:{action}`."""
     model, _, action = last.rpartition(":")
+    if "tunedModels" in segments:
+        model = f"tunedModels/{model}"
     known = _GOOGLE_ACTIONS.get(action)
     if known:
         api, operation, stream = known
@@ -106,10 +108,13 @@ def _is_base(segment: str) -> bool:
 
 
 def _deployment(segments: list[str]) -> str:
-    """Return the model of /deployments/{model}/… (Azure) and /engines/{model}/… (old OpenAI)."""
-    for marker in ("deployments", "engines"):
-        if marker in segments[:-2]:
-            return unquote(segments[segments.index(marker) + 1])
+    """Return the model of /deployments/{model}/… (Azure) and /engines/{model}/… (old OpenAI).
+
+    Cloudflare's gateway has Azure's as /azure-openai/{resource}/{model}/….
+    """
+    for marker, distance in (("deployments", 1), ("engines", 1), ("azure-openai", 2)):
+        if marker in segments[: -1 - distance]:
+            return unquote(segments[segments.index(marker) + distance])
     return ""
 
 

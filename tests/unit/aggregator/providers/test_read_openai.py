@@ -321,3 +321,15 @@ def test_chunk_times(read, sse):
 
 def test_redirects_are_no_calls(read):
     assert read(CHAT, ASK, b"", status=307) is None
+
+
+def test_gemini_through_the_compatible_api_counts_thoughts_in_the_total(read):
+    usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 130}
+    answer = {"model": "gemini-2.5-flash", "choices": [], "usage": usage}
+    assert read(CHAT, ASK, answer).usage.output_tokens == 120
+    assert read(CHAT, ASK, {**answer, "model": "other"}).usage.output_tokens == 20
+
+
+def test_groq_fails_within_its_own_field(read, sse):
+    parts = [chunk({"content": "a"}), {"choices": [], "x_groq": {"error": "over_capacity"}}]
+    assert read(CHAT, ASK, sse(parts)).error_type == "over_capacity"

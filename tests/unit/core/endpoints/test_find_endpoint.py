@@ -137,6 +137,20 @@ CALLS = [
         "chat",
         "",
     ),
+    (
+        "gateway.ai.cloudflare.com/v1/acc/gw/azure-openai/me/my-gpt/chat/completions",
+        "azure.ai.openai",
+        "openai.chat",
+        "chat",
+        "my-gpt",
+    ),
+    (
+        "generativelanguage.googleapis.com/v1beta/tunedModels/mine-1:generateContent",
+        "gcp.gemini",
+        "gemini.generate",
+        "generate_content",
+        "tunedModels/mine-1",
+    ),
     ("localhost:8000/v1/chat/completions", "openai", "openai.chat", "chat", ""),
     (
         "generativelanguage.googleapis.com/v1beta/models/gemini-2.5-pro:generateContent?key=x",
