@@ -29,6 +29,14 @@ from agentsight_agent.sessions.tracker import SessionTracker
 from agentsight_agent.tls.attachments import Attachments
 from agentsight_agent.tls.files import Uncaptured
 
+# The stages of a node, in the order of the way of an event.
+STAGES = (
+    ("kernel", "records"),
+    ("drain", "records"),
+    ("tls", "bytes"),
+    ("http", "messages"),
+    ("events", "events"),
+)
 _SECOND_NS = 1_000_000_000
 # How often the libraries of new programs are looked at again.
 _SEEK_NS = 20_000_000

@@ -23,7 +23,7 @@ from agentsight_core.telemetry.ledger import Ledger
 from agentsight_core.telemetry.links import Link
 from agentsight_core.telemetry.process import process_registry
 
-from agentsight_agent.agent import Agent
+from agentsight_agent.agent import STAGES, Agent
 from agentsight_agent.enrich.boot import read_node
 from agentsight_agent.redact import CaptureMode, Redactor
 from agentsight_agent.settings import agent_settings, spool_folder, spool_settings
@@ -36,7 +36,7 @@ _RECONNECT_S = 1.0
 # What each stage gives on, the next one takes.
 LINKS = (
     Link(("kernel",), ("drain",)),
-    Link(("publish",), ("bus",)),
+    Link(("spool",), ("publish",)),
 )
 
 
@@ -45,14 +45,17 @@ async def serve(config: AgentSightConfig, stop: asyncio.Event) -> None:
     ledger = Ledger()
     node = read_node(config.node.cluster, config.node.name)
     redactor = Redactor(CaptureMode(config.capture.mode), redaction_key(config.node.state_dir))
+    for name, unit in STAGES:
+        ledger.stage(name, unit)
     spool = Spool(spool_folder(config), spool_settings(config), ledger.stage("spool", "frames"))
+    agent = Agent(agent_settings(config), node, redactor, spool, ledger)
     registry = process_registry(ledger, "agent")
     settings = TelemetrySettings(port=config.node.telemetry_port)
     async with (
         spool,
         _publishing(spool, config, ledger) as delivery,
-        Agent(agent_settings(config), node, redactor, spool, ledger) as agent,
-        TelemetryServer(registry, ledger, settings=settings) as telemetry,
+        agent,
+        TelemetryServer(registry, ledger, links=LINKS, settings=settings) as telemetry,
     ):
         with announced(config.node.state_dir, "agent", {"telemetry_port": telemetry.port}):
             _log.info("watching node %s", node.name)

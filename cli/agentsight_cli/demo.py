@@ -26,7 +26,7 @@ from agentsight_core.telemetry.links import LedgerVerdict, close_ledger
 from agentsight_cli import output, running, summary, tree
 from agentsight_cli.expectations import Expected, compare, expect
 from agentsight_cli.spans import SessionSpans, by_session
-from agentsight_cli.system import LocalSystem
+from agentsight_cli.system import LINKS, LocalSystem
 
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 _SERVER_S = 20.0
@@ -187,7 +187,7 @@ def _session(findings: list[pb.Finding], mark: str) -> SessionSpans:
 
 
 def _report(done: _Run, out: TextIO, *, json_summary: bool) -> int:
-    verdict = close_ledger(done.ledgers, ())
+    verdict = close_ledger(done.ledgers, LINKS)
     problems = done.problems + verdict.explain()
     stages = [stage for ledger in done.ledgers for stage in ledger]
     out.write("\n")

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agentsight_agent.agent import Agent
+from agentsight_agent.agent import STAGES, Agent
 from agentsight_agent.enrich.boot import read_node
 from agentsight_agent.redact import CaptureMode, Redactor
 from agentsight_agent.service import redaction_key
@@ -128,6 +128,8 @@ async def _record(
     child: _WaitingChild, command: Sequence[str], config: AgentSightConfig, output: Path
 ) -> Recorded:
     ledger = Ledger()
+    for name, unit in STAGES:
+        ledger.stage(name, unit)
     node = read_node(config.node.cluster, config.node.name)
     redactor = Redactor(CaptureMode(config.capture.mode), redaction_key(config.node.state_dir))
     # Nobody else is of interest: what is not the command costs nothing.

@@ -17,12 +17,17 @@ from types import TracebackType
 from typing import Self
 
 import yaml
+from agentsight_agent import service as agent
 from agentsight_core.bus.server import NatsServer, ServerSettings
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import ConfigError, Retryable
 from agentsight_core.runtime.notes import announced, read_ledger, read_note
+from agentsight_core.telemetry.links import Link
 
 _log = logging.getLogger(__name__)
+
+# Hand-overs that have to agree once everything has stopped, between processes too.
+LINKS = (*agent.LINKS, Link(("publish",), ("worker",)))
 
 _POLL_S = 0.02
 _READY_S = 60.0
@@ -107,7 +112,7 @@ class LocalSystem:
 
     def final_ledgers(self) -> list[list[dict[str, object]]]:
         """Return the ledger of each of our processes; valid after the system has stopped."""
-        return [read_ledger(self._state_dir, service.component) for service in self._services]
+        return [read_ledger(self._state_dir, name) for name in ("agent", "aggregator")]
 
     async def _start_bus(self) -> None:
         bus = self._config.bus
