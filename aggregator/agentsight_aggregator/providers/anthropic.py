@@ -119,12 +119,17 @@ def _set_usage(
 ) -> None:
     """Set token counts: `input_tokens` on the wire excludes what the cache gave and took.
 
-    Counts are cumulative and may be restated, so the greatest one is the newest. `last` is where
-    output counts are final.
+    Counts are cumulative. The last usage that states the input states all of it, zeros too: after a
+    compaction the cache is read no more. Some hosts repeat zeros at the end of a stream: those say
+    nothing, and the greatest of what came before holds. `last` is where output counts are final.
     """
     seen = list(counts)
+    restated = next((usage for usage in reversed(seen) if count(usage.get("input_tokens"))), {})
 
     def newest(key: str) -> int | None:
+        value = count(restated.get(key))
+        if value is not None:
+            return value
         known = [value for value in (count(usage.get(key)) for usage in seen) if value is not None]
         return max(known, default=None)
 

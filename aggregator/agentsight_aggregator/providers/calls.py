@@ -30,6 +30,8 @@ _REQUEST_ID_HEADERS = (
     "x-ms-request-id",
     "cf-ray",
 )
+# Where a model in the body, if there is one, only repeats the one in the path.
+_MODEL_IN_PATH = frozenset({"aws.bedrock", "gcp.vertex_ai"})
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -153,6 +155,8 @@ def _join(
     error_type = error.type if error else ""
     should_retry = exchange.response_header("x-should-retry")
     request_model = request.model or endpoint.model
+    if endpoint.model and endpoint.provider in _MODEL_IN_PATH:
+        request_model = endpoint.model
     usage = _usage_of(exchange, endpoint, answer)
     return LlmCall(
         provider=endpoint.provider,
@@ -172,7 +176,10 @@ def _join(
         finish_reasons=tuple(answer.finish_reasons),
         usage=usage,
         cost_usd=cost_usd(
-            endpoint.provider, (answer.model, request_model), usage, exchange.start_ns
+            endpoint.provider,
+            (answer.model, request_model),
+            answer.billed or usage,
+            exchange.start_ns,
         ),
         error_type=error_type,
         error_message=error.message if error else "",

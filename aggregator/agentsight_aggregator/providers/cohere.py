@@ -1,7 +1,8 @@
 """Cohere Chat, versions 2 and 1.
 
-https://docs.cohere.com/reference/chat, …/chat-stream, …/v1/reference/chat. OTel asks for the billed
-counts where a vendor reports billed and consumed ones.
+https://docs.cohere.com/reference/chat, …/chat-stream, …/v1/reference/chat. Cohere counts twice:
+`tokens` is what the model read and wrote, the cached ones and Cohere's own preamble included;
+`billed_units` is what it charges. The first are the counts, the second make the price.
 """
 
 from __future__ import annotations
@@ -52,14 +53,19 @@ def _read_message(item: dict[str, object]) -> Message:
     return read_message({**item, "role": role, "reasoning_content": item.get("tool_plan")})
 
 
-def _usage(value: object) -> Usage:
+def _set_usage(answer: Answer, value: object) -> None:
     usage = record(value)
     billed, consumed = record(usage.get("billed_units")), record(usage.get("tokens"))
-    return Usage(
-        input_tokens=_first(billed.get("input_tokens"), consumed.get("input_tokens")),
-        output_tokens=_first(billed.get("output_tokens"), consumed.get("output_tokens")),
+    answer.usage = Usage(
+        input_tokens=_first(consumed.get("input_tokens"), billed.get("input_tokens")),
+        output_tokens=_first(consumed.get("output_tokens"), billed.get("output_tokens")),
         cache_read_tokens=count(usage.get("cached_tokens")),
     )
+    if billed and consumed:
+        answer.billed = Usage(
+            input_tokens=count(billed.get("input_tokens")),
+            output_tokens=count(billed.get("output_tokens")),
+        )
 
 
 def _first(*values: object) -> int | None:
@@ -68,13 +74,14 @@ def _first(*values: object) -> int | None:
 
 def _read_answer(body: dict[str, object]) -> Answer:
     reason = text(body.get("finish_reason"))
-    return Answer(
+    answer = Answer(
         model=text(body.get("model")),
         id=text(body.get("id")),
         messages=[_read_message({"role": "assistant", **record(body.get("message"))})],
         finish_reasons=[reason] if reason else [],
-        usage=_usage(body.get("usage")),
     )
+    _set_usage(answer, body.get("usage"))
+    return answer
 
 
 def _read_stream(chunks: list[Chunk]) -> Answer:
@@ -110,7 +117,7 @@ def _finish(answer: Answer, delta: dict[str, object]) -> None:
     reason = text(delta.get("finish_reason"))
     answer.finished = True
     answer.finish_reasons = [reason] if reason else []
-    answer.usage = _usage(delta.get("usage"))
+    _set_usage(answer, delta.get("usage"))
     if reason.startswith("ERROR"):
         answer.failure = {"code": reason, "message": text(delta.get("error"))}
 
@@ -157,13 +164,14 @@ def _read_v1_answer(body: dict[str, object]) -> Answer:
     generations = records(body.get("generations"))
     words = text(body.get("text")) or "".join(text(item.get("text")) for item in generations)
     parts = [text_part(words)] if words else []
-    return Answer(
+    answer = Answer(
         id=text(body.get("generation_id")) or text(body.get("id")),
         conversation_id=text(body.get("conversation_id")),
         messages=[build_message("assistant", parts + _v1_calls(body))],
         finish_reasons=[reason] if reason else [],
-        usage=_usage(body.get("meta")),
     )
+    _set_usage(answer, body.get("meta"))
+    return answer
 
 
 def _read_v1_stream(chunks: list[Chunk]) -> Answer:

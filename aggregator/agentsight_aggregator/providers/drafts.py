@@ -50,6 +50,8 @@ class Answer:
     messages: list[Message] = field(default_factory=list)
     finish_reasons: list[str] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
+    # What the vendor charges for, where it says so apart from what the model used.
+    billed: Usage | None = None
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
     # The JSON in which the answer says that it failed, though the HTTP status says otherwise.
     failure: dict[str, object] | None = None

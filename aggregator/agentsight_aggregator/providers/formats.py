@@ -21,15 +21,23 @@ from agentsight_aggregator.providers import (
     prompts,
 )
 from agentsight_aggregator.providers.drafts import WireFormat
+from agentsight_aggregator.providers.payload import text
 
 
 def refine(endpoint: Endpoint, request: dict[str, object]) -> Endpoint | None:
     """Return what a request to an endpoint of many formats is; None when it is no call of a model.
 
-    Databricks serves chat, completions, embeddings, agents and classic models under one path.
+    On Bedrock an ARN does not tell which model it stands for.
     """
-    if endpoint.api != "databricks.invocations":
-        return endpoint
+    if endpoint.api == "databricks.invocations":
+        return _refine_databricks(endpoint, request)
+    if endpoint.api == "bedrock.invoke" and endpoint.model.startswith("arn:") and _embeds(request):
+        return replace(endpoint, operation="embeddings")
+    return endpoint
+
+
+def _refine_databricks(endpoint: Endpoint, request: dict[str, object]) -> Endpoint | None:
+    """Databricks serves chat, completions, embeddings, agents and classic models under one path."""
     given = request.get("input")
     if "messages" in request:
         return replace(endpoint, api="openai.chat")
@@ -40,6 +48,14 @@ def refine(endpoint: Endpoint, request: dict[str, object]) -> Endpoint | None:
     if given:
         return replace(endpoint, api="openai.embeddings", operation="embeddings")
     return None
+
+
+def _embeds(request: dict[str, object]) -> bool:
+    """Whether a body of InvokeModel is one of an embedding model: Cohere, Titan, Nova."""
+    if "texts" in request or "input_type" in request:
+        return True
+    titan = "inputText" in request and "textGenerationConfig" not in request
+    return titan or "EMBEDDING" in text(request.get("taskType"))
 
 
 def _always(wire: WireFormat) -> Callable[[Endpoint], WireFormat]:

@@ -54,6 +54,8 @@ _PARAMETERS: dict[str, Parameter] = {
     "stopSequences": ("gen_ai.request.stop_sequences", words),
     "candidateCount": ("gen_ai.request.choice.count", _candidates),
 }
+# Numbers that the enumerations of the Gemini API and of Vertex AI share.
+_FINISH_REASONS = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION"}
 _OUTPUT_TYPES = {"application/json": "json", "text/plain": "text"}
 
 
@@ -142,8 +144,8 @@ def _read_stream(chunks: list[Chunk]) -> Answer:
             parts.setdefault(index, []).extend(new)
             if new:
                 answer.content_offsets.append(chunk.offset)
-            reason = text(candidate.get("finishReason"))
-            if reason and reason != "FINISH_REASON_UNSPECIFIED":
+            reason = _finish_reason(candidate.get("finishReason"))
+            if reason:
                 reasons[index] = reason
         blocked = text(record(value.get("promptFeedback")).get("blockReason"))
         if blocked:
@@ -154,6 +156,15 @@ def _read_stream(chunks: list[Chunk]) -> Answer:
     answer.usage = _read_usage(usage)
     answer.finish_reasons += [reasons[index] for index in sorted(reasons)]
     return answer
+
+
+def _finish_reason(value: object) -> str:
+    """Return the name of a reason; with `$alt=json;enum-encoding=int` it comes as its number."""
+    code = count(value)
+    if code:
+        return _FINISH_REASONS.get(code, str(code))
+    reason = text(value)
+    return "" if reason == "FINISH_REASON_UNSPECIFIED" else reason
 
 
 def _joined(parts: list[Part]) -> list[Part]:

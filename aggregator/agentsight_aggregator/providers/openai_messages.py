@@ -42,8 +42,14 @@ def read_message(item: dict[str, object]) -> Message:
     parts += read_parts(item.get("content"))
     if text(item.get("refusal")):
         parts.append(other_part("refusal", text(item["refusal"])))
-    calls = records(item.get("tool_calls")) or records([item.get("function_call")])
-    return build_message(role, parts + [read_tool_call(call) for call in calls])
+    return build_message(role, parts + [read_tool_call(call) for call in _calls_of(item)])
+
+
+def _calls_of(item: dict[str, object]) -> list[dict[str, object]]:
+    """Return the calls of a message or delta; Snowflake fills unused fields with empty values."""
+    calls = records(item.get("tool_calls"))
+    legacy = record(item.get("function_call"))
+    return calls or ([legacy] if legacy.get("name") or legacy.get("arguments") else [])
 
 
 def read_tool_call(call: dict[str, object]) -> Part:
@@ -111,7 +117,7 @@ class StreamedMessage:
                 break
         if text(delta.get("refusal")):
             self.refusal.append(text(delta["refusal"]))
-        calls = records(delta.get("tool_calls")) or records([delta.get("function_call")])
+        calls = _calls_of(delta)
         for call in calls:
             self._add_call(call)
         return bool(calls) or self._size() > before

@@ -8,7 +8,7 @@ asks for each request head it sees. Must not look at bodies; where a head alone 
 from __future__ import annotations
 
 from agentsight_core.endpoints.hosts import find_provider, host_of
-from agentsight_core.endpoints.paths import Endpoint, Route, find_route
+from agentsight_core.endpoints.paths import Endpoint, find_route
 
 __all__ = ["Endpoint", "find_endpoint"]
 
@@ -47,15 +47,16 @@ def find_endpoint(
     if not provider and "/deployments/" in path and route.api.startswith("openai."):
         # Azure OpenAI behind a gateway.
         provider = "azure.ai.openai"
-    known = bool(provider) or _is_own_port(authority, route)
-    certain = route.certain or (known and not route.shared)
+    if not provider and authority.endswith(":11434"):
+        # Ollama's own port, for its own API and for the compatible ones.
+        provider = "ollama"
     return Endpoint(
         provider=provider or _PROVIDER_OF_FORMAT[route.api.partition(".")[0]],
         api=route.api,
         operation=route.operation,
         model=route.model,
         stream=route.stream,
-        certain=certain,
+        certain=route.certain or (bool(provider) and not route.shared),
     )
 
 
@@ -65,7 +66,3 @@ def _split_target(authority: str, target: str) -> tuple[str, str]:
         authority, _, rest = target.partition("://")[2].partition("/")
         target = "/" + rest
     return authority, target.partition("?")[0].partition("#")[0]
-
-
-def _is_own_port(authority: str, route: Route) -> bool:
-    return route.api.startswith("ollama.") and authority.endswith(":11434")

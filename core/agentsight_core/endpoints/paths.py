@@ -224,9 +224,11 @@ def _bedrock_route(api: str, model: str, stream: bool) -> Route | None:
     return Route(api, "text_completion" if titan else "chat", model, stream)
 
 
-def _watsonx(api: str, operation: str, *, stream: bool) -> Callable[[list[str], str], Route | None]:
+def _watsonx(
+    api: str, operation: str, *, stream: bool, before: str = "text"
+) -> Callable[[list[str], str], Route | None]:
     def find(segments: list[str], _host: str) -> Route | None:
-        if _before(segments) == "text" and "ml" in segments:
+        if _before(segments) == before and "ml" in segments:
             return Route(api, operation, stream=stream)
         return None
 
@@ -270,6 +272,11 @@ _by_last: dict[str, Callable[[list[str], str], Route | None]] = {
     "invoke-with-response-stream": _bedrock("bedrock.invoke", stream=True),
     "messages": _messages,
     "responses": _responses,
+    # watsonx before version 1
+    "text": _watsonx("watsonx.generation", "text_completion", stream=False, before="generation"),
+    "text_stream": _watsonx(
+        "watsonx.generation", "text_completion", stream=True, before="generation"
+    ),
 }
 
 
