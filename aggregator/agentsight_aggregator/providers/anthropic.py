@@ -240,42 +240,4 @@ def _joined(block: dict[str, object], pieces: list[str] | None) -> dict[str, obj
     return {**block, "input": whole}
 
 
-def _read_completion_request(body: dict[str, object]) -> Request:
-    """Read a request of the old Text Completions API, /v1/complete."""
-    maximum = {"max_tokens_to_sample": COMMON_PARAMETERS["max_tokens"]}
-    return Request(
-        model=text(body.get("model")),
-        stream=body.get("stream") is True,
-        attributes=read_parameters(body, COMMON_PARAMETERS, maximum),
-        messages=[build_message("user", [text_part(text(body.get("prompt")))])],
-    )
-
-
-def _read_completion(body: dict[str, object]) -> Answer:
-    reason = text(body.get("stop_reason"))
-    return Answer(
-        model=text(body.get("model")),
-        id=text(body.get("id")),
-        messages=[build_message("assistant", [text_part(text(body.get("completion")))])],
-        finish_reasons=[reason] if reason else [],
-        finished=bool(reason),
-    )
-
-
-def _read_completion_stream(chunks: list[Chunk]) -> Answer:
-    given = [chunk for chunk in chunks if "completion" in chunk.value]
-    if not given:
-        return Answer(finished=False)
-    whole = "".join(text(chunk.value.get("completion")) for chunk in given)
-    answer = _read_completion({**given[-1].value, "completion": whole})
-    answer.content_offsets = [chunk.offset for chunk in given]
-    return answer
-
-
 MESSAGES = WireFormat(_read_request, _read_answer, _read_stream, proof=("messages",))
-COMPLETE = WireFormat(
-    _read_completion_request,
-    _read_completion,
-    _read_completion_stream,
-    proof=("max_tokens_to_sample",),
-)

@@ -9,6 +9,7 @@ from agentsight_core.endpoints import Endpoint
 
 from agentsight_aggregator.providers import (
     anthropic,
+    anthropic_complete,
     bedrock,
     bedrock_invoke,
     cohere,
@@ -64,7 +65,7 @@ def _always(wire: WireFormat) -> Callable[[Endpoint], WireFormat]:
 
 # `Endpoint.api` → its readers; for Bedrock invoke the model in the path decides on the format.
 FORMATS: dict[str, Callable[[Endpoint], WireFormat]] = {
-    "anthropic.complete": _always(anthropic.COMPLETE),
+    "anthropic.complete": _always(anthropic_complete.COMPLETE),
     "anthropic.messages": _always(anthropic.MESSAGES),
     "bedrock.converse": _always(bedrock.CONVERSE),
     "bedrock.invoke": bedrock_invoke.choose_format,

@@ -8,43 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import unquote
+
+from agentsight_core.endpoints.google_paths import find_google_route
+from agentsight_core.endpoints.routes import Route
 
 _VERSION = re.compile(r"v\d+[a-z0-9.]*|beta|openai|api|inference|compatible-mode|compat|models")
 _COHERE_HOST = re.compile(r"(^|\.)cohere\.(com|ai)$")
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What a path says of a call, before the host is looked at."""
-
-    api: str
-    operation: str
-    # The model that the path names, decoded; "" when the body has it.
-    model: str = ""
-    # True or False when the path decides on streaming; None when the body does.
-    stream: bool | None = None
-    # False when other programs use the same path too.
-    certain: bool = True
-    # True when even the provider uses the path for other things: the body has to tell.
-    shared: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One kind of call of one provider."""
-
-    # gen_ai.provider.name
-    provider: str
-    # The wire format, "openai.chat".
-    api: str
-    # gen_ai.operation.name
-    operation: str
-    model: str = ""
-    stream: bool | None = None
-    # False when only the body can prove that this is a call of a model.
-    certain: bool = True
 
 
 def find_route(path: str, host: str) -> Route | None:
@@ -54,43 +24,11 @@ def find_route(path: str, host: str) -> Route | None:
         return None
     last = segments[-1]
     if ":" in last or "%3A" in last or "%3a" in last:
-        return _google_route(segments, unquote(last))
+        return find_google_route(segments, unquote(last))
     for find in (_by_last.get(last), _by_middle):
         route = find(segments, host) if find else None
         if route is not None:
             return route
-    return None
-
-
-# ---- Google: models/{model}:{action} ----
-
-_GOOGLE_ACTIONS = {
-    "generateContent": ("gemini.generate", "generate_content", False),
-    "streamGenerateContent": ("gemini.generate", "generate_content", True),
-    "embedContent": ("gemini.embed", "embeddings", False),
-    "batchEmbedContents": ("gemini.embed", "embeddings", False),
-}
-# Publisher of a Vertex AI partner model → wire format of its rawPredict body.
-_RAW_FORMATS = {"anthropic": "anthropic.messages"}
-
-
-def _google_route(segments: list[str], last: str) -> Route | None:
-    """https://ai.google.dev/api and Vertex AI `publishers/{publisher}/models/{model}:{action}`."""
-    model, _, action = last.rpartition(":")
-    if "tunedModels" in segments:
-        model = f"tunedModels/{model}"
-    known = _GOOGLE_ACTIONS.get(action)
-    if known:
-        api, operation, stream = known
-        return Route(api, operation, "" if model == "v1internal" else model, stream)
-    if "publishers" not in segments:
-        return None
-    publisher = segments[segments.index("publishers") + 1]
-    if action in {"rawPredict", "streamRawPredict"} and not model.startswith("count-tokens"):
-        api = _RAW_FORMATS.get(publisher, "openai.chat")
-        return Route(api, "chat", model, action == "streamRawPredict")
-    if action == "predict" and ("embedding" in model or "gecko" in model):
-        return Route("gemini.predict", "embeddings", model, stream=False)
     return None
 
 

@@ -200,12 +200,13 @@ COHERE_STREAM = [
 
 
 def expect_cohere(**changes: Any) -> dict[str, Any]:
-    return expect(**{"provider": "cohere", "request_model": COMMAND, **changes})
+    counts = {"input_tokens": 1442, "output_tokens": 310}
+    return expect(**{"provider": "cohere", "request_model": COMMAND, **counts, **changes})
 
 
 COHERES = [
     Scenario(
-        "answer: billed units",
+        "answer: consumed and billed tokens",
         COHERE,
         ask_cohere,
         {
