@@ -9,7 +9,14 @@ from __future__ import annotations
 from agentsight_core.endpoints import Endpoint
 
 from agentsight_aggregator.call import Usage
-from agentsight_aggregator.providers import anthropic, bedrock, cohere, embeddings, openai_chat
+from agentsight_aggregator.providers import (
+    anthropic,
+    anthropic_complete,
+    bedrock,
+    cohere,
+    embeddings,
+    openai_chat,
+)
 from agentsight_aggregator.providers import prompts as prompt_formats
 from agentsight_aggregator.providers.drafts import Answer, Chunk, Request, WireFormat
 from agentsight_aggregator.providers.payload import count, record
@@ -82,18 +89,18 @@ def _read_stream(chunks: list[Chunk]) -> Answer:
 
 def _read_old_claude(value: dict[str, object]) -> Answer:
     """Claude 2 answers to a prompt with a completion."""
-    wire = anthropic.COMPLETE if "completion" in value else anthropic.MESSAGES
+    wire = anthropic_complete.COMPLETE if "completion" in value else anthropic.MESSAGES
     return wire.read_answer(value)
 
 
 def _read_claude_request(body: dict[str, object]) -> Request:
-    wire = anthropic.MESSAGES if "messages" in body else anthropic.COMPLETE
+    wire = anthropic.MESSAGES if "messages" in body else anthropic_complete.COMPLETE
     return wire.read_request(body)
 
 
 def _read_claude_stream(chunks: list[Chunk]) -> Answer:
     old = any("completion" in chunk.value for chunk in chunks)
-    return (anthropic.COMPLETE if old else anthropic.MESSAGES).read_stream(chunks)
+    return (anthropic_complete.COMPLETE if old else anthropic.MESSAGES).read_stream(chunks)
 
 
 _BY_SHAPE = WireFormat(_read_request, _read_answer, _read_stream)

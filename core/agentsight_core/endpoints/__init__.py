@@ -8,7 +8,8 @@ asks for each request head it sees. Must not look at bodies; where a head alone 
 from __future__ import annotations
 
 from agentsight_core.endpoints.hosts import find_provider, host_of
-from agentsight_core.endpoints.paths import Endpoint, find_route
+from agentsight_core.endpoints.paths import find_route
+from agentsight_core.endpoints.routes import Endpoint
 
 __all__ = ["Endpoint", "find_endpoint"]
 

@@ -226,3 +226,15 @@ def test_server_address_and_port(read):
     assert (call.server_address, call.server_port) == ("localhost", 8000)
     call = read("https://api.openai.com/v1/chat/completions", {"model": "m"}, {})
     assert (call.server_address, call.server_port) == ("api.openai.com", 443)
+
+
+def test_the_path_decides_on_the_model_where_the_body_only_repeats_it(read):
+    ask = {"model": "alias", "messages": []}
+    call = read(f"{BEDROCK}/openai.gpt-oss-120b-1%3A0/invoke", ask, {"choices": []})
+    assert call.request_model == "openai.gpt-oss-120b-1:0"
+
+
+def test_ollama_speaks_the_compatible_format_too(read):
+    ask = {"model": "llama3.2", "messages": []}
+    call = read("http://10.0.0.5:11434/v1/chat/completions", ask, {"choices": []})
+    assert (call.provider, call.api, call.cost_usd) == ("ollama", "openai.chat", None)

@@ -130,6 +130,15 @@ def test_base64_bodies_are_decoded_however_much_is_left_to_undo(raw, coding):
     assert of(events, "http_finished")[0].error == ""
 
 
+def test_an_event_stream_in_base64_that_is_not_said_to_be():
+    raw = b"\0\0\0\x10\0\0\0\0rest"
+    mime = "application/vnd.amazon.eventstream"
+    content = {"size": 1, "mimeType": mime, "text": base64.b64encode(raw).decode()}
+    assert body_of(read(make_entry(response=response_of(content)))) == raw
+    content["text"] = raw.decode("latin-1")
+    assert body_of(read(make_entry(response=response_of(content)))) == raw
+
+
 def test_compressed_bytes_in_a_string():
     content = {"size": 1, "text": GZIP.decode("latin-1")}
     events = read(make_entry(response=response_of(content, [("Content-Encoding", "gzip")])))
