@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 
 from agentsight_core.bus.connection import Bus, connect
 from agentsight_core.bus.findings import ExportRunner
@@ -18,6 +19,8 @@ from agentsight_core.telemetry.http import TelemetryServer, TelemetrySettings
 from agentsight_core.telemetry.ledger import Ledger
 from agentsight_core.telemetry.process import process_registry
 
+from agentsight_aggregator.coordination.coordinator import Coordinator
+from agentsight_aggregator.coordination.etcd import EtcdCoordinator, OnLeader
 from agentsight_aggregator.coordination.local import LocalCoordinator
 from agentsight_aggregator.exporters.jsonl import JsonLinesExporter
 from agentsight_aggregator.exporters.otlp.exporter import OtlpMetricsExporter, OtlpTraceExporter
@@ -32,7 +35,9 @@ from agentsight_aggregator.settings import (
     aggregator_settings,
     bus_settings,
     connection_settings,
+    etcd_settings,
     fold_settings,
+    group_settings,
     otlp_settings,
     rotation_settings,
 )
@@ -46,7 +51,7 @@ _SETTLE_S = 20.0
 class Service:
     """One aggregator with its exporters."""
 
-    def __init__(self, config: AgentSightConfig, bus: Bus, coordinator: LocalCoordinator) -> None:
+    def __init__(self, config: AgentSightConfig, bus: Bus, coordinator: Coordinator) -> None:
         self._config = config
         self._bus = bus
         self.ledger = Ledger()
@@ -140,12 +145,17 @@ class Service:
 
 
 async def serve(config: AgentSightConfig, stop: asyncio.Event) -> None:
-    """Run one aggregator that owns all partitions, until `stop` is set."""
-    async with (
-        connect(connection_settings(config, "aggregator")) as bus,
-        LocalCoordinator(config.bus.partitions) as coordinator,
-    ):
-        await provision(bus, bus_settings(config))
-        service = Service(config, bus, coordinator)
-        await service.run(stop)
+    """Run one aggregator until `stop` is set; it owns what its coordinator assigns to it."""
+    async with connect(connection_settings(config, "aggregator")) as bus:
+        prepare = partial(provision, bus, bus_settings(config))
+        await prepare()
+        async with _coordinator(config, prepare) as coordinator:
+            service = Service(config, bus, coordinator)
+            await service.run(stop)
     leave_ledger(config.node.state_dir, "aggregator", service.ledger)
+
+
+def _coordinator(config: AgentSightConfig, on_leader: OnLeader) -> Coordinator:
+    if not config.coordination.endpoints:
+        return LocalCoordinator(config.bus.partitions)
+    return EtcdCoordinator(etcd_settings(config), group_settings(config), on_leader)

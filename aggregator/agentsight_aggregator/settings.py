@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+
 from agentsight_core.bus.connection import ConnectionSettings
 from agentsight_core.bus.provisioning import BusSettings, StreamSettings
 from agentsight_core.config.models import AgentSightConfig
+from agentsight_core.etcd.connection import EtcdSettings, TlsFiles
 
 from agentsight_aggregator.analyzers.settings import SECOND_NS, FoldSettings
+from agentsight_aggregator.coordination.etcd import GroupSettings
 from agentsight_aggregator.exporters.otlp.transport import OtlpSettings
 from agentsight_aggregator.exporters.rotating_file import RotationSettings
 from agentsight_aggregator.worker.aggregator import AggregatorSettings
@@ -27,6 +31,23 @@ def bus_settings(config: AgentSightConfig) -> BusSettings:
         replicas=bus.replicas,
         events=StreamSettings(bus.events_max_bytes, bus.events_max_age_s),
         findings=StreamSettings(bus.findings_max_bytes, bus.findings_max_age_s),
+    )
+
+
+def etcd_settings(config: AgentSightConfig) -> EtcdSettings:
+    """Return how to reach etcd."""
+    etcd = config.coordination
+    tls = TlsFiles(etcd.ca_file, etcd.certificate_file, etcd.key_file) if etcd.ca_file else None
+    return EtcdSettings(etcd.endpoints, tls)
+
+
+def group_settings(config: AgentSightConfig) -> GroupSettings:
+    """Return which group of aggregators to join, as whom."""
+    return GroupSettings(
+        cluster=config.node.cluster,
+        name=config.node.name or socket.gethostname(),
+        partitions=config.bus.partitions,
+        lease_seconds=config.coordination.lease_s,
     )
 
 

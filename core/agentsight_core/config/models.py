@@ -8,6 +8,7 @@ from agentsight_core.config.cluster import (
     ExportersConfig,
     LoggingConfig,
 )
+from agentsight_core.config.coordination import CoordinationConfig
 from agentsight_core.config.node import CaptureConfig, NodeConfig, SessionsConfig, SpoolConfig
 from agentsight_core.config.section import Section
 
@@ -29,6 +30,9 @@ class AgentSightConfig(Section):
 
     bus: BusConfig = BusConfig()
     """The NATS JetStream servers that hold both logs."""
+
+    coordination: CoordinationConfig = CoordinationConfig()
+    """How several aggregators share the partitions."""
 
     aggregator: AggregatorConfig = AggregatorConfig()
     """How events become findings."""
