@@ -7,7 +7,7 @@ bodies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,12 +24,18 @@ from agentsight_core.parsers.messages import (
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.telemetry.ledger import Ledger
 
+from agentsight_agent.bpf.counters import ClassCounters
 from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, TlsRun
 from agentsight_agent.redact import Redactor
 
 # An unwatched program may ask for something else (GET /v1/models) before its first LLM call.
 _REQUESTS_BEFORE_VERDICT = 4
 _NOT_WATCHED = "program is not watched"
+_SERVER_SIDE = "server side"
+_NOT_HTTP1 = "not HTTP/1: "
+# What ends here on purpose. HTTP/2 is not among it: an agent may have said something in it.
+_UNWANTED = frozenset({_NOT_WATCHED, _SERVER_SIDE, f"{_NOT_HTTP1}unknown protocol"})
+_NOTHING_LOST: Mapping[bool, int] = {}
 
 
 class Sessions(Protocol):
@@ -104,9 +110,7 @@ class Connections:
 
     def run(self, run: TlsRun, wall_offset_ns: int) -> list[pb.Event]:
         """Take one run of plaintext; return the events that it completes."""
-        self._bytes.received += len(run.data) + run.lost_bytes
-        if run.lost_bytes:
-            self._bytes.drop("not captured", run.lost_bytes)
+        self._bytes.received += len(run.data)
         connection = self._find(run.connection, run.pid, run.session)
         lost = run.lost_bytes
         if connection.muted == _NOT_WATCHED and self._sessions.session_of(run.pid):
@@ -114,7 +118,7 @@ class Connections:
             connection.begin_anew(self._settings)
             lost = -1
         if connection.muted:
-            self._bytes.filter(connection.muted, len(run.data))
+            self._count_unread(connection, connection.muted, len(run.data))
             return []
         messages = connection.http.feed(run.written, run.data, run.offsets, run.times_ns, lost=lost)
         events = self._decide(run.connection, connection, messages, wall_offset_ns)
@@ -124,7 +128,10 @@ class Connections:
 
     def closed(self, record: ConnectionClosed, wall_offset_ns: int) -> list[pb.Event]:
         """End what is open on a connection that is gone."""
-        return self._end(record.connection, record.boot_ns, pb.HTTP_OUTCOME_ABORTED, wall_offset_ns)
+        lost = {False: record.lost_read_bytes, True: record.lost_written_bytes}
+        return self._end(
+            record.connection, record.boot_ns, pb.HTTP_OUTCOME_ABORTED, wall_offset_ns, lost
+        )
 
     def close_process(self, pid: int, boot_ns: int, wall_offset_ns: int) -> list[pb.Event]:
         """End the connections of a process that is gone."""
@@ -142,6 +149,22 @@ class Connections:
             for key in list(self._watched)
             for event in self._end(key, boot_ns, pb.HTTP_OUTCOME_UNFINISHED, wall_offset_ns)
         ]
+
+    def count_lost(self, kernel: ClassCounters) -> None:
+        """Take over how much plaintext the kernel side could not give; totals since load.
+
+        Runs tell of it too, but not of what was lost right before a process ended.
+        """
+        totals = {
+            "ring_full": kernel.ring_full_bytes,
+            "read_fault": kernel.read_fault_bytes,
+            "call_limit": kernel.truncated_bytes,
+        }
+        for reason, total in totals.items():
+            new = total - self._bytes.dropped.get(reason, 0)
+            if new:
+                self._bytes.received += new
+                self._bytes.drop(reason, new)
 
     def _find(self, key: int, pid: int, session: int) -> _Watched:
         connection = self._watched.get(key)
@@ -213,9 +236,9 @@ class Connections:
     def _judge(self, key: int, connection: _Watched) -> None:
         """Switch off, in the kernel, a connection that is nobody's we watch."""
         if connection.http.role is Role.NOT_HTTP:
-            connection.muted = f"not HTTP/1: {connection.http.not_http_reason}"
+            connection.muted = f"{_NOT_HTTP1}{connection.http.not_http_reason}"
         elif connection.http.role is Role.SERVER:
-            connection.muted = "server side"
+            connection.muted = _SERVER_SIDE
         elif not connection.session and connection.requests >= _REQUESTS_BEFORE_VERDICT:
             connection.muted = _NOT_WATCHED
         if connection.muted:
@@ -232,20 +255,34 @@ class Connections:
             if not new:
                 continue
             connection.skipped[reason] = total
-            if connection.session:
-                self._bytes.drop(reason, new)
-            else:
-                self._bytes.filter(reason, new)
+            not_http = f"{_NOT_HTTP1}{http.not_http_reason}" if http.not_http_reason else ""
+            self._count_unread(connection, not_http or reason, new)
         self._bytes.held += http.held_bytes - connection.held_bytes
         connection.held_bytes = http.held_bytes
 
+    def _count_unread(self, connection: _Watched, reason: str, count: int) -> None:
+        if connection.session and reason not in _UNWANTED:
+            self._bytes.drop(reason, count)
+        else:
+            self._bytes.filter(reason, count)
+
     def _end(
-        self, key: int, boot_ns: int, outcome: pb.HttpOutcome, wall_offset_ns: int
+        self,
+        key: int,
+        boot_ns: int,
+        outcome: pb.HttpOutcome,
+        wall_offset_ns: int,
+        lost: Mapping[bool, int] = _NOTHING_LOST,
     ) -> list[pb.Event]:
+        """Close a connection; `lost` bytes, by whether they were written, are missing before."""
         connection = self._watched.get(key)
         if connection is None:
             return []
-        messages = connection.http.close(boot_ns, outcome)
+        messages: list[HttpMessage] = []
+        for written, count in lost.items():
+            if count:
+                messages += connection.http.feed(written, b"", (), (), lost=count)
+        messages += connection.http.close(boot_ns, outcome)
         events = self._decide(key, connection, messages, wall_offset_ns)
         self._settle(connection)
         del self._watched[key]

@@ -90,6 +90,7 @@ class Pipeline:
                 dropped[f"{name}: {reason}"] = count
         stage.dropped = {reason: count for reason, count in dropped.items() if count}
         stage.received = stage.emitted + sum(stage.dropped.values())
+        self._connections.count_lost(counters.tls)
 
     def tell_losses(self, boot_ns: int, wall_offset_ns: int) -> None:
         """Write a Lost event for everything that was dropped since the last call."""

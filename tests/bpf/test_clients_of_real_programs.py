@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agentsight_core.pb import events_pb2 as pb
-from agentsight_core.testing.llm_tls_server import LlmTlsServer, Pair, llm_tls_server
-from agentsight_core.testing.recorded_run import Exchange, record
+from agentsight_core.testing.llm_tls_server import LlmTlsServer, llm_tls_server
+from agentsight_core.testing.recorded_run import record
 
 pytestmark = pytest.mark.kernel
 
@@ -135,37 +134,7 @@ def server(tmp_path: Path) -> Iterator[LlmTlsServer]:
         yield server
 
 
-def environment(server: LlmTlsServer) -> dict[str, str]:
-    return {
-        "SSL_CERT_FILE": str(server.ca),
-        "NODE_EXTRA_CA_CERTS": str(server.ca),
-        "URL": server.url,
-        "PORT": str(server.server_port),
-        "ANTHROPIC_BASE_URL": server.url,
-        "ANTHROPIC_API_KEY": "none",
-        "OPENAI_BASE_URL": f"{server.url}/v1",
-        "OPENAI_API_KEY": "none",
-    }
-
-
-def as_pair(exchange: Exchange) -> Pair:
-    complete = exchange.finished.outcome == pb.HTTP_OUTCOME_COMPLETE
-    body, answer = exchange.request_body, exchange.response_body
-    return Pair(exchange.request.target, body, answer, complete=complete)
-
-
-# Node writes the first request of a fetch inside of SSL_read, from the handshake's callback. Probes
-# that take a call within a call on the same connection for an inner layer of it miss that write.
-WRITES_INSIDE_READ = pytest.mark.xfail(strict=False, reason="tls.bpf.c: push_call, being fixed")
-
-
-@pytest.mark.parametrize(
-    "client",
-    [
-        pytest.param(name, marks=WRITES_INSIDE_READ if name == "node-fetch" else ())
-        for name in CLIENTS
-    ],
-)
+@pytest.mark.parametrize("client", CLIENTS)
 def test_bodies_are_complete_and_the_calls_are_found(
     client: str, server: LlmTlsServer, tmp_path: Path
 ) -> None:
@@ -173,11 +142,11 @@ def test_bodies_are_complete_and_the_calls_are_found(
         word.replace("{ca}", str(server.ca)).replace("{url}", server.url)
         for word in CLIENTS[client]
     ]
-    run = record(command, tmp_path, environment(server))
+    run = record(command, tmp_path, server.environment)
 
     assert run.exit_status == 0, run.stderr
     assert len(server.pairs) == 2
-    assert [as_pair(exchange) for exchange in run.exchanges()] == server.pairs
+    assert [exchange.pair for exchange in run.exchanges()] == server.pairs
     assert run.losses() == {}
     assert run.summary["llm_calls"] == 2
     assert run.summary["failed_llm_calls"] == 0

@@ -62,6 +62,20 @@ class LlmTlsServer(ThreadingHTTPServer):
         """Where clients connect; its certificate is signed by `ca`."""
         return f"https://localhost:{self.server_port}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes SDKs and programs use this server."""
+        return {
+            "SSL_CERT_FILE": str(self.ca),
+            "NODE_EXTRA_CA_CERTS": str(self.ca),
+            "URL": self.url,
+            "PORT": str(self.server_port),
+            "ANTHROPIC_BASE_URL": self.url,
+            "ANTHROPIC_API_KEY": "none",
+            "OPENAI_BASE_URL": f"{self.url}/v1",
+            "OPENAI_API_KEY": "none",
+        }
+
     def get_request(self) -> tuple[ssl.SSLSocket, Any]:
         """Accept; the handshake comes with the first read, in the connection's own thread."""
         connection, address = super().get_request()

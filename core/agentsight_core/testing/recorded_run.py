@@ -16,6 +16,7 @@ from pathlib import Path
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings.frames import read_recording
 from agentsight_core.recordings.records import Damage
+from agentsight_core.testing.llm_tls_server import Pair
 
 Stages = dict[str, dict[str, object]]
 
@@ -31,6 +32,12 @@ class Exchange:
     response_body: bytes = b""
     # How many pieces with a time of their own the answer came in.
     response_pieces: int = 0
+
+    @property
+    def pair(self) -> Pair:
+        """The bodies, to be compared with what the server said."""
+        complete = self.finished is not None and self.finished.outcome == pb.HTTP_OUTCOME_COMPLETE
+        return Pair(self.request.target, self.request_body, self.response_body, complete=complete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +123,12 @@ def record(
         timeout=timeout_s,
         check=False,
     )
-    *said, last = done.stdout.splitlines() or [""]
-    try:
-        summary = json.loads(last)
-    except json.JSONDecodeError:
-        raise AssertionError(f"no summary; status {done.returncode}\n{done.stderr}") from None
+    # What the command wrote last need not end with a line end.
+    said, start, rest = done.stdout.rpartition('{"sessions": ')
+    assert start, f"no summary; status {done.returncode}\n{done.stderr}"
+    summary = json.loads(start + rest)
     headers, events = read_all(output)
-    stdout = "".join(line + "\n" for line in said)
-    return RecordedRun(done.returncode, stdout, done.stderr, summary, headers, events)
+    return RecordedRun(done.returncode, said, done.stderr, summary, headers, events)
 
 
 def read_all(path: Path) -> tuple[list[pb.FrameHeader], list[pb.Event]]:
