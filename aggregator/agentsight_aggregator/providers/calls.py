@@ -21,6 +21,7 @@ _CAPTURE_PROBLEM = re.compile(
     r"missing|configured cap|watcher|closed early|a second time|no more events"
     r"|session ended|does not say|lacks|not base64|not a valid|content coding"
 )
+_STREAM_TYPE = re.compile(r"event-stream|ndjson|stream\+json")
 _TIMEOUT = re.compile(r"time[d_ -]*out", re.IGNORECASE)
 _REQUEST_ID_HEADERS = (
     "request-id",
@@ -63,6 +64,9 @@ def read_call(exchange: Exchange) -> LlmCall | None:
         request, answer = Request(model=text(request_json.get("model"))), Answer()
     if answer.is_no_call:
         return None
+    if problem and "stream" not in request_json:
+        # The body that would say so is missing or cut: the answer tells.
+        request.stream = _STREAM_TYPE.search(exchange.response_header("content-type")) is not None
     return _join(exchange, endpoint, request, answer, _error_of(exchange, answer, body), problems)
 
 
@@ -146,8 +150,6 @@ def _join(
     problems: list[str],
 ) -> LlmCall:
     stream = request.stream or endpoint.stream is True
-    if not exchange.request_body.strip() and endpoint.stream is None:
-        stream = "text/event-stream" in exchange.response_header("content-type")
     if exchange.problem:
         problems.append(exchange.problem)
     address, port = _server(exchange)

@@ -101,6 +101,8 @@ def _object(value: object, key: str) -> Json:
 
 def _status(response: Json) -> int:
     status = response.get("status")
+    if isinstance(status, str) and status.isascii() and status.isdigit():
+        status = int(status[:4])
     if isinstance(status, bool) or not isinstance(status, int) or not 0 <= status <= 999:
         raise MalformedEntryError("response.status is no HTTP status")
     return status

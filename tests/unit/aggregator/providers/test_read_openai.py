@@ -278,6 +278,13 @@ def test_a_cut_request_body_still_tells_model_and_stream(read):
     assert any("cut" in problem for problem in call.problems)
 
 
+def test_a_request_that_is_cut_before_it_says_so_streams_like_its_answer(read, sse):
+    raw = '{"model": "gpt-4o", "messages": [{"role": "user", "content": "lo'
+    headers = {"content-type": "text/event-stream"}
+    assert read(CHAT, raw, sse([chunk({}, "stop")]), headers=headers).stream
+    assert not read(CHAT, raw, b"{}", headers={"content-type": "application/json"}).stream
+
+
 def test_without_a_request_body_the_answer_tells_whether_it_streams(read, sse):
     body = sse([chunk({"content": "a"}, "stop")])
     call = read(CHAT, b"", body, headers={"content-type": "text/event-stream"})

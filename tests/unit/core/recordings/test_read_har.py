@@ -192,7 +192,7 @@ def test_no_answer_is_an_aborted_exchange():
     [
         ({"request": None}, "request"),
         ({"request": {"method": "POST", "url": "/relative"}}, "request.url"),
-        ({"response": {"status": "200"}}, "response.status"),
+        ({"response": {"status": "OK"}}, "response.status"),
         ({"startedDateTime": "yesterday"}, "startedDateTime"),
         ({"startedDateTime": None}, "startedDateTime"),
     ],
