@@ -49,7 +49,7 @@ async def campaign(etcd: Etcd, name: bytes, lease_id: int, value: bytes) -> pb.L
 
 
 async def proclaim(etcd: Etcd, leader: pb.LeaderKey, value: bytes) -> None:
-    """Change the value that the leader shows; raises Retryable if it leads no more."""
+    """Change the value that the leader shows; raises NoLeader if `leader` leads no more."""
     await etcd.call(methods.PROCLAIM, pb.ProclaimRequest(leader=leader, value=value))
 
 

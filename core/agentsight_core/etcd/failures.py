@@ -34,21 +34,27 @@ class NotFound(Permanent):
 
 
 class NoLeader(Permanent):
-    """Nobody leads the election."""
+    """Nobody leads the election, or not the candidate who says so."""
 
 
 class LeaseLost(Retryable):
     """The lease has ended, or may have ended: what hangs on it is gone; begin with a new one."""
 
 
+# The election service passes errors on without their codes.
+_BY_DETAILS: dict[str, type[Permanent]] = {
+    "election: no leader": NoLeader,
+    "election: not leader": NoLeader,
+    "etcdserver: requested lease not found": NotFound,
+}
+
+
 def classified(doing: str, error: grpc.aio.AioRpcError) -> Retryable | Permanent:
     """Return our error for an answer of gRPC."""
     code, details = error.code(), error.details() or ""
     text = f"{doing}: {code.name}: {details[:200]}"
-    if details == "election: no leader":
-        return NoLeader(text)
-    if code is grpc.StatusCode.NOT_FOUND:
-        return NotFound(text)
+    if details in _BY_DETAILS:
+        return _BY_DETAILS[details](text)
     return Permanent(text) if code in _PERMANENT else Retryable(text)
 
 

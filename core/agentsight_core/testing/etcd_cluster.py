@@ -97,27 +97,30 @@ class EtcdCluster:
             terms[member] = await self._is_leader(member)
         return next(member for member, leads in terms.items() if leads)
 
+    async def compact(self, revision: int) -> None:
+        """Let the cluster forget what was before `revision`."""
+        await self._etcdctl(self._url(0), "compaction", str(revision))
+
     async def _is_leader(self, member: int) -> bool:
-        # Not part of our client: etcdctl asks the maintenance service.
-        arguments = ["--endpoints", self._url(member), "endpoint", "status", "-w", "fields"]
+        output = await self._etcdctl(self._url(member), "endpoint", "status", "-w", "fields")
+        lines = (line.partition(" : ") for line in output.splitlines())
+        fields = {name.strip('"'): value for name, _, value in lines}
+        return fields["MemberID"] == fields["Leader"]
+
+    async def _etcdctl(self, endpoint: str, *arguments: str) -> str:
+        """Run the official client, for services that ours does not use; return what it prints."""
+        certificates = []
         if self._pki is not None:
-            arguments += [
-                "--cacert",
-                str(self._pki.ca),
-                "--cert",
-                str(self._pki.client.certificate),
-            ]
-            arguments += ["--key", str(self._pki.client.key)]
+            client = self._pki.client
+            certificates += ["--cacert", str(self._pki.ca)]
+            certificates += ["--cert", str(client.certificate), "--key", str(client.key)]
         process = await asyncio.create_subprocess_exec(
-            "etcdctl",
-            *arguments,
+            *("etcdctl", "--endpoints", endpoint, *certificates, *arguments),
             env={**os.environ, "ETCDCTL_API": "3"},
             stdout=asyncio.subprocess.PIPE,
         )
         output, _ = await process.communicate()
-        lines = (line.partition(" : ") for line in output.decode().splitlines())
-        fields = {name.strip('"'): value for name, _, value in lines}
-        return fields["MemberID"] == fields["Leader"]
+        return output.decode()
 
     async def _answer(self, member: int) -> None:
         settings = EtcdSettings((self._url(member),), self.settings.tls)
