@@ -9,6 +9,8 @@ if [ "${1:-}" = "--check" ]; then
 fi
 .venv/bin/python -m grpc_tools.protoc --proto_path=proto --python_out="$out" --pyi_out="$out" \
     proto/agentsight_core/pb/*.proto proto/agentsight_core/etcd/pb/*.proto
+.venv/bin/python -m grpc_tools.protoc --proto_path=proto --grpc_python_out="$out" \
+    proto/agentsight_core/pb/api.proto
 if [ "$out" != core ]; then
     (cd "$out" && find . -type f) | while read -r file; do
         cmp -s "$out/$file" "core/$file" || {
