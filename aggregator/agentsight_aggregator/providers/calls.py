@@ -84,7 +84,7 @@ def _is_proven(
 ) -> bool:
     """Whether the bodies look like the format, where the head alone proves nothing."""
     if exchange.request_body.strip():
-        return any(key in request for key in wire.proof)
+        return not wire.proof or any(key in request for key in wire.proof)
     first = record(body.whole) or (body.chunks[0].value if body.chunks else {})
     return any(key in first for key in ("usage", "model", "choices", "message", "response"))
 

@@ -69,7 +69,8 @@ class WireFormat(NamedTuple):
     read_request: Callable[[dict[str, object]], Request]
     read_answer: Callable[[dict[str, object]], Answer]
     read_stream: Callable[[list[Chunk]], Answer]
-    # Keys of which one must be in the request body if the head alone proves nothing.
+    # Keys of which one must be in the request body if the head alone proves nothing; none where
+    # that has been looked at before.
     proof: tuple[str, ...] = ()
 
 

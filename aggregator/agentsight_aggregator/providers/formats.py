@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -20,9 +21,12 @@ from agentsight_aggregator.providers import (
     openai_chat,
     openai_responses,
     prompts,
+    workers_ai,
 )
 from agentsight_aggregator.providers.drafts import WireFormat
 from agentsight_aggregator.providers.payload import text
+
+_PICTURES = re.compile(r"diffusion|flux|dreamshaper|lucid|phoenix|img")
 
 
 def refine(endpoint: Endpoint, request: dict[str, object]) -> Endpoint | None:
@@ -30,11 +34,22 @@ def refine(endpoint: Endpoint, request: dict[str, object]) -> Endpoint | None:
 
     On Bedrock an ARN does not tell which model it stands for.
     """
+    if endpoint.api == "cloudflare.run":
+        return _refine_cloudflare(endpoint, request)
     if endpoint.api == "databricks.invocations":
         return _refine_databricks(endpoint, request)
     if endpoint.api == "bedrock.invoke" and endpoint.model.startswith("arn:") and _embeds(request):
         return replace(endpoint, operation="embeddings")
     return endpoint
+
+
+def _refine_cloudflare(endpoint: Endpoint, request: dict[str, object]) -> Endpoint | None:
+    """Workers AI runs models of every kind under one path; pictures have a prompt too."""
+    if "messages" in request:
+        return endpoint
+    if "prompt" in request and not _PICTURES.search(endpoint.model):
+        return replace(endpoint, operation="text_completion")
+    return replace(endpoint, operation="embeddings") if "text" in request else None
 
 
 def _refine_databricks(endpoint: Endpoint, request: dict[str, object]) -> Endpoint | None:
@@ -70,6 +85,7 @@ FORMATS: dict[str, Callable[[Endpoint], WireFormat]] = {
     "bedrock.converse": _always(bedrock.CONVERSE),
     "bedrock.invoke": bedrock_invoke.choose_format,
     "databricks.invocations": _always(openai_chat.CHAT),
+    "cloudflare.run": _always(workers_ai.RUN),
     "cohere.chat": _always(cohere.CHAT),
     "cohere.chat_v1": _always(cohere.CHAT_V1),
     "cohere.embed": _always(embeddings.COHERE),

@@ -17,6 +17,7 @@ __all__ = ["Endpoint", "find_endpoint"]
 _PROVIDER_OF_FORMAT = {
     "anthropic": "anthropic",
     "bedrock": "aws.bedrock",
+    "cloudflare": "cloudflare",
     "cohere": "cohere",
     "databricks": "databricks",
     "gemini": "gcp.gen_ai",

@@ -218,11 +218,15 @@ _by_last: dict[str, Callable[[list[str], str], Route | None]] = {
 }
 
 
-def _by_middle(segments: list[str], _host: str) -> Route | None:
-    """Databricks: /serving-endpoints/{name}/invocations."""
-    if len(segments) < 3:
-        return None
-    if segments[-1] == "invocations" and segments[-3] == "serving-endpoints":
+def _by_middle(segments: list[str], host: str) -> Route | None:
+    """Paths whose last segment is a name: Databricks' endpoints, Cloudflare's models."""
+    if len(segments) > 2 and segments[-1] == "invocations" and segments[-3] == "serving-endpoints":
         model = unquote(segments[-2])
         return Route("databricks.invocations", "chat", model, certain=False, shared=True)
+    decoded = [unquote(segment) for segment in segments]
+    start = next((i for i, name in enumerate(decoded) if name.startswith(("@cf", "@hf"))), 0)
+    if start and host.endswith("cloudflare.com"):
+        return Route(
+            "cloudflare.run", "chat", "/".join(decoded[start:]), certain=False, shared=True
+        )
     return None

@@ -238,3 +238,28 @@ def test_ollama_speaks_the_compatible_format_too(read):
     ask = {"model": "llama3.2", "messages": []}
     call = read("http://10.0.0.5:11434/v1/chat/completions", ask, {"choices": []})
     assert (call.provider, call.api, call.cost_usd) == ("ollama", "openai.chat", None)
+
+
+RUN = "https://api.cloudflare.com/client/v4/accounts/a/ai/run"
+
+
+def test_workers_ai(read, sse):
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    calls = [{"name": "f", "arguments": {"a": 1}}]
+    result = {"result": {"response": "x", "tool_calls": calls, "usage": usage}, "success": True}
+    call = read(f"{RUN}/@cf/meta/llama-3.1-8b-instruct", {"messages": []}, result)
+    assert (call.provider, call.operation) == ("cloudflare", "chat")
+    assert call.request_model == "@cf/meta/llama-3.1-8b-instruct"
+    assert (call.usage.output_tokens, [t.name for t in call.tool_calls]) == (2, ["f"])
+
+    gateway = "https://gateway.ai.cloudflare.com/v1/a/g/workers-ai/@cf/meta/llama-3.1-8b-instruct"
+    body = sse([{"response": "a"}, {"response": "b", "usage": usage}], done=True)
+    call = read(gateway, {"prompt": "hi", "stream": True}, body)
+    assert (call.operation, call.stream, call.error_type) == ("text_completion", True, "")
+    assert (call.output[0].text, call.usage.input_tokens) == ("ab", 3)
+
+    failed = {"success": False, "errors": [{"code": 5007, "message": "No such model"}]}
+    call = read(f"{RUN}/@cf/x/y", {"messages": []}, failed, status=400)
+    assert (call.error_type, call.error_message) == ("5007", "No such model")
+    assert read(f"{RUN}/@cf/stabilityai/stable-diffusion-xl", {"prompt": "cat"}, b"PNG") is None
+    assert read(f"{RUN}/@cf/openai/whisper", {"audio": [1]}, {"result": {}}) is None
