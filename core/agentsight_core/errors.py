@@ -4,7 +4,8 @@
     ├── ConfigError    a user's input is wrong: exit at start, say the place and what is allowed
     ├── Retryable      the outside world is not ready: back off and try again
     └── Permanent      this item can never succeed: count it, dead-letter it, go on
-        └── MalformedFrame
+        ├── MalformedFrame
+        └── CannotOpen
 
 Anything else that is raised is a bug: the process ends with a non-zero status and its orchestrator
 starts it again. Malformed input of a watched program is data, not an exception.
@@ -38,3 +39,7 @@ class Permanent(AgentSightError):  # noqa: N818 - says what to do, not that it i
 
 class MalformedFrame(Permanent):
     """Bytes that should be a frame are not one."""
+
+
+class CannotOpen(Permanent):
+    """Sealed content whose key is not here, or that was changed on its way."""

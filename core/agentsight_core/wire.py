@@ -10,22 +10,26 @@ from collections.abc import Sequence
 import zstandard
 from google.protobuf.message import DecodeError
 
-from agentsight_core.errors import MalformedFrame
+from agentsight_core.errors import CannotOpen, MalformedFrame
 from agentsight_core.pb import events_pb2 as pb
+from agentsight_core.sealing import Opener, Sealer
 
 # A batch is closed well below this; a larger one is a decompression bomb.
 MAX_BATCH_BYTES = 64 * 1024 * 1024
 _COMPRESSION_LEVEL = 1
 
 
-def encode_frame(header: pb.FrameHeader, batch: bytes) -> bytes:
-    """Return a serialized frame.
+def encode_frame(header: pb.FrameHeader, batch: bytes, sealer: Sealer | None = None) -> bytes:
+    """Return a serialized frame, sealed if there is a `sealer`.
 
     `batch` is a serialized EventBatch. Protobuf messages concatenate, so it may be put together
     from batches that were encoded apart, by Python or by the drain in C.
     """
     body = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL).compress(batch)
-    return pb.Frame(header=header, codec=pb.CODEC_ZSTD, body=body).SerializeToString()
+    frame = pb.Frame(header=header, codec=pb.CODEC_ZSTD, body=body)
+    if sealer is not None:
+        frame.key_id, frame.body = sealer.seal(body, _bound(frame))
+    return frame.SerializeToString()
 
 
 def decode_header(data: bytes) -> pb.FrameHeader:
@@ -33,9 +37,16 @@ def decode_header(data: bytes) -> pb.FrameHeader:
     return _decode_envelope(data).header
 
 
-def decode_frame(data: bytes) -> tuple[pb.FrameHeader, Sequence[pb.Event]]:
-    """Return header and events of a serialized frame; raise MalformedFrame if it is none."""
+def decode_frame(
+    data: bytes, opener: Opener | None = None
+) -> tuple[pb.FrameHeader, Sequence[pb.Event]]:
+    """Return header and events of a serialized frame.
+
+    Raises MalformedFrame if it is none, CannotOpen if it is sealed and `opener` has not its key.
+    """
     frame = _decode_envelope(data)
+    if frame.key_id:
+        frame.body = _opened(frame, opener)
     batch = pb.EventBatch()
     try:
         batch.ParseFromString(_decompress(frame))
@@ -63,6 +74,21 @@ def _decode_envelope(data: bytes) -> pb.Frame:
     if not frame.header.agent_id or not frame.header.seq:
         raise MalformedFrame("the frame's header has no agent_id or no seq")
     return frame
+
+
+def _opened(frame: pb.Frame, opener: Opener | None) -> bytes:
+    if opener is None:
+        raise CannotOpen(f"it is sealed for key {frame.key_id}, and no keys are configured here")
+    return opener.open(frame.key_id, frame.body, _bound(frame))
+
+
+def _bound(frame: pb.Frame) -> bytes:
+    """Return what a sealed body belongs to: it cannot be put under another header.
+
+    Fields are written in the order of their numbers, those of a later version last, so that both
+    sides come to the same bytes.
+    """
+    return bytes([frame.codec]) + frame.header.SerializeToString(deterministic=True)
 
 
 def _decompress(frame: pb.Frame) -> bytes:

@@ -52,14 +52,16 @@ HTTP_OUTCOME_UPGRADED: HttpOutcome
 HTTP_OUTCOME_UNFINISHED: HttpOutcome
 
 class Frame(_message.Message):
-    __slots__ = ("header", "codec", "body")
+    __slots__ = ("header", "codec", "body", "key_id")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
     header: FrameHeader
     codec: Codec
     body: bytes
-    def __init__(self, header: _Optional[_Union[FrameHeader, _Mapping]] = ..., codec: _Optional[_Union[Codec, str]] = ..., body: _Optional[bytes] = ...) -> None: ...
+    key_id: str
+    def __init__(self, header: _Optional[_Union[FrameHeader, _Mapping]] = ..., codec: _Optional[_Union[Codec, str]] = ..., body: _Optional[bytes] = ..., key_id: _Optional[str] = ...) -> None: ...
 
 class FrameHeader(_message.Message):
     __slots__ = ("agent_id", "epoch_ns", "session", "seq", "event_count", "node", "cluster")
