@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,33 @@ def load_config(
     "exporters.otlp.endpoint" to values; None values count as not given, as do empty variables.
     Raises ConfigError, whose message has one line for each thing that is wrong.
     """
+    path = config_path(path, environ)
+    return merge_config(YamlFile("") if path is None else read_yaml_file(path), environ, flags)
+
+
+def config_path(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the file to read: `path`, else the one that `AGENTSIGHT_CONFIG` names, else None."""
     if path is None and environ.get(CONFIG_VARIABLE):
-        path = Path(environ[CONFIG_VARIABLE])
-    file = YamlFile("") if path is None else read_yaml_file(path)
+        return Path(environ[CONFIG_VARIABLE])
+    return path
+
+
+def merge_config(
+    file: YamlFile,
+    environ: Mapping[str, str],
+    flags: Mapping[str, object] | None = None,
+    generation: YamlFile | None = None,
+) -> AgentSightConfig:
+    """Return the configuration: flag > environment > generation of the cluster > file > default.
+
+    Raises ConfigError, whose message has one line for each thing that is wrong.
+    """
     values = _without_empty_sections(file.values, AgentSightConfig)
     problems = list(file.problems)
     origins: dict[keys.Path, str] = {}
+    for key_path, value in _leaves(generation.values if generation else {}):
+        if _put(values, key_path, value) and generation:
+            origins[key_path] = generation.name
     for key, value in _from_environment(environ, problems):
         if _put(values, key.path, value):
             origins[key.path] = key.variable
@@ -59,6 +80,21 @@ def load_config(
     if problems:
         raise ConfigError("\n".join(problems))
     return config
+
+
+def _leaves(
+    values: Mapping[str, object],
+    model: type[Section] = AgentSightConfig,
+    prefix: tuple[str, ...] = (),
+) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yield what is set in `values`: sections are merged, everything else is replaced."""
+    for name, value in values.items():
+        field = model.model_fields.get(name)
+        section = None if field is None else keys.section_of(field)
+        if section is not None and isinstance(value, dict):
+            yield from _leaves(value, section, (*prefix, name))
+        else:
+            yield (*prefix, name), value
 
 
 def _from_environment(
