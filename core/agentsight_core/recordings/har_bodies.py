@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -79,8 +80,11 @@ def _decode_body(fields: Json, head: Pairs, side: str) -> Body:
     unmarked = coded and written.startswith(_BASE64_MARKS)
     if encoding.lower() == "base64" or unmarked:
         try:
-            data = base64.b64decode("".join(written.split()), validate=True)
-        except (binascii.Error, ValueError):
+            data = b"".join(
+                base64.b64decode("".join(piece.split()), validate=True)
+                for piece in _pieces(written)
+            )
+        except (binascii.Error, ValueError, RecursionError):
             return Body(written.encode("utf-8", "replace"), f"the {side} body is not base64")
         return _undo_coding(data, head, side)
     raw = written[:4].encode("latin-1", "replace")
@@ -88,6 +92,14 @@ def _decode_body(fields: Json, head: Pairs, side: str) -> Body:
         # Bytes that an exporter has put into a string one by one.
         return _undo_coding(written.encode("latin-1", "replace"), head, side)
     return Body(written.encode("utf-8", "replace"))
+
+
+def _pieces(written: str) -> list[str]:
+    """Return the parts that are base64 each: Polly.js writes a JSON array of network chunks."""
+    if not written.startswith('["'):
+        return [written]
+    pieces = json.loads(written)
+    return [piece for piece in pieces if isinstance(piece, str)]
 
 
 def _codings(head: Pairs) -> list[str]:

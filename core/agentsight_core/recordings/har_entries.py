@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from agentsight_core.parsers.http_events import Origin
 from agentsight_core.parsers.messages import (
@@ -18,9 +18,11 @@ from agentsight_core.parsers.messages import (
 )
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings.har_bodies import Body, request_body, response_body
-from agentsight_core.recordings.har_fields import Json, headers, number, text
+from agentsight_core.recordings.har_fields import Json, headers, number, objects, text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A host, masked or not, perhaps with a port, before a path.
+_BARE_HOST = re.compile(r"[^/:?#]+(:\d+)?/")
 _FRACTION = re.compile(r"\.(\d{7,9})\d*")
 
 
@@ -61,10 +63,9 @@ def read_entry(raw: object) -> Entry:
     entry = _object(raw, "entry")
     request = _object(entry.get("request"), "request")
     response = _object(entry.get("response"), "response")
-    method, url = text(request, "method"), text(request, "url")
-    parts = urlsplit(url)
-    if not method or parts.scheme not in ("http", "https") or not parts.netloc:
-        raise MalformedEntryError("request.url and request.method are needed")
+    method, parts = text(request, "method"), _url(request)
+    if not method:
+        raise MalformedEntryError("request.method is needed")
     start_ns = _start_ns(entry)
     sent_ns, answered_ns, end_ns = _times(entry, start_ns)
     host = parts.netloc.rpartition("@")[2]
@@ -97,6 +98,30 @@ def _object(value: object, key: str) -> Json:
     if not isinstance(value, dict):
         raise MalformedEntryError(f"{key} is no object")
     return value
+
+
+def _url(request: Json) -> SplitResult:
+    """Return the URL; recorders that mask hosts leave no scheme, others write the path alone."""
+    written = text(request, "url").strip()
+    if written.startswith("/"):
+        written = _authority(request) + written
+    if _BARE_HOST.match(written):
+        written = "https://" + written
+    try:
+        parts = urlsplit(written)
+    except ValueError:
+        raise MalformedEntryError("request.url is no URL") from None
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise MalformedEntryError("request.url is no URL of http or https")
+    return parts
+
+
+def _authority(request: Json) -> str:
+    """Return the host from the headers, also from the pseudo-header of HTTP/2."""
+    named = {
+        text(item, "name").lower(): text(item, "value") for item in objects(request, "headers")
+    }
+    return named.get(":authority") or named.get("host", "")
 
 
 def _status(response: Json) -> int:
