@@ -31,6 +31,9 @@ from agentsight_agent.redact import Redactor
 # An unwatched program may ask for something else (GET /v1/models) before its first LLM call.
 _REQUESTS_BEFORE_VERDICT = 4
 _NOT_WATCHED = "program is not watched"
+# What clients of LLM APIs send. Where a path alone proves nothing (`/api/chat` of any web site), one
+# of them has to be there before a program is taken for an agent.
+_SDK_HEADERS = frozenset({"anthropic-version", "x-stainless-lang", "x-goog-api-client"})
 _SERVER_SIDE = "server side"
 _NOT_HTTP1 = "not HTTP/1: "
 # What ends here on purpose. HTTP/2 is not among it: an agent may have said something in it.
@@ -202,12 +205,19 @@ class Connections:
 
     def _request(self, connection: _Watched, request: RequestStarted) -> list[pb.Event]:
         connection.requests += 1
-        authority = next((value for name, value in request.headers if name == "host"), "")
-        is_llm = find_endpoint(request.method, authority, request.target) is not None
+        headers = dict(request.headers)
+        endpoint = find_endpoint(
+            request.method,
+            headers.get("host", ""),
+            request.target,
+            headers.get("content-type", ""),
+        )
+        is_llm = endpoint is not None
         connection.session = connection.session or self._sessions.session_of(connection.pid)
         events: list[pb.Event] = []
         is_client = connection.http.role is Role.CLIENT
-        if is_llm and is_client and self._promote and not connection.session:
+        proven = endpoint is not None and (endpoint.certain or not _SDK_HEADERS.isdisjoint(headers))
+        if proven and is_client and self._promote and not connection.session:
             events = self._sessions.promote(connection.pid, request.time_ns)
             connection.session = self._sessions.session_of(connection.pid)
         if connection.session and is_client:
