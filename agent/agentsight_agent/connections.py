@@ -31,7 +31,7 @@ from agentsight_agent.redact import Redactor
 # An unwatched program may ask for something else (GET /v1/models) before its first LLM call.
 _REQUESTS_BEFORE_VERDICT = 4
 _NOT_WATCHED = "program is not watched"
-# What clients of LLM APIs send. Where a path alone proves nothing (`/api/chat` of any web site), one
+# What clients of LLM APIs send. Where a path alone proves nothing (`/api/chat` of any site), one
 # of them has to be there before a program is taken for an agent.
 _SDK_HEADERS = frozenset({"anthropic-version", "x-stainless-lang", "x-goog-api-client"})
 _SERVER_SIDE = "server side"
