@@ -12,6 +12,7 @@ from typing import TextIO
 from agentsight_aggregator.exporters.jsonl import span_to_json
 from agentsight_aggregator.fold import PartitionFold, build_fold
 from agentsight_core.errors import AgentSightError
+from agentsight_core.pb import events_pb2
 from agentsight_core.pb import findings_pb2 as pb
 from agentsight_core.ports import END_OF_TIME_NS
 from agentsight_core.recordings.records import Damage
@@ -51,6 +52,8 @@ class Replay:
             for event in read_events(name, damage):
                 self._events.received += 1
                 self._events.emitted += 1
+                if event.HasField("lost"):
+                    self.warnings.append(_placed(name, _loss(event.lost)))
                 yield from self._fold.observe(event)
         except AgentSightError as error:
             self.errors.append(_placed(name, str(error)))
@@ -93,6 +96,11 @@ def write_spans(findings: Iterable[pb.Finding], out: TextIO) -> None:
     for finding in findings:
         if finding.WhichOneof("body") == "span":
             output.print_json(span_to_json(finding.span), out)
+
+
+def _loss(lost: events_pb2.Lost) -> str:
+    place = f"{lost.place}: " if lost.place else ""
+    return f"{place}{lost.count} {lost.unit} lost at {lost.stage}: {lost.reason}"
 
 
 def _placed(name: str, message: str) -> str:

@@ -358,18 +358,20 @@ class NetClosed(_message.Message):
     def __init__(self, socket: _Optional[int] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., duration_ns: _Optional[int] = ...) -> None: ...
 
 class Lost(_message.Message):
-    __slots__ = ("stage", "reason", "count", "unit", "first_boot_ns")
+    __slots__ = ("stage", "reason", "count", "unit", "first_boot_ns", "place")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     FIRST_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
     stage: str
     reason: str
     count: int
     unit: str
     first_boot_ns: int
-    def __init__(self, stage: _Optional[str] = ..., reason: _Optional[str] = ..., count: _Optional[int] = ..., unit: _Optional[str] = ..., first_boot_ns: _Optional[int] = ...) -> None: ...
+    place: str
+    def __init__(self, stage: _Optional[str] = ..., reason: _Optional[str] = ..., count: _Optional[int] = ..., unit: _Optional[str] = ..., first_boot_ns: _Optional[int] = ..., place: _Optional[str] = ...) -> None: ...
 
 class Tick(_message.Message):
     __slots__ = ()

@@ -47,18 +47,19 @@ def read_har(data: bytes, *, source: str) -> Iterator[pb.Event]:
     recording = ids.digest("har", data, size=16)
     timed: list[tuple[int, pb.Event]] = []
     sessions: dict[int, _Span] = {}
-    losses: list[tuple[str, int]] = []
+    losses: list[pb.Lost] = []
     browser = _name_of(log.get("browser"))
     for number, raw in enumerate(_entries(log, source), 1):
+        place = f"log.entries[{number - 1}]"
         try:
             entry = read_entry(raw)
         except MalformedEntryError as error:
-            losses.append((f"malformed entry: {error}", 1))
+            losses.append(_lost(f"malformed entry: {error}", 1, place))
             continue
         session = _session_id(recording, entry.page)
         _extend(sessions, session, entry, browser)
         timed += _entry_events(entry, session, number)
-        losses += entry.losses
+        losses += [_lost(reason, count, place) for reason, count in entry.losses]
     yield from _in_order(sessions, timed, losses)
 
 
@@ -116,7 +117,7 @@ def _entry_events(entry: Entry, session: int, number: int) -> list[tuple[int, pb
 def _in_order(
     sessions: dict[int, _Span],
     timed: list[tuple[int, pb.Event]],
-    losses: list[tuple[str, int]],
+    losses: list[pb.Lost],
 ) -> Iterator[pb.Event]:
     """Yield sessions, exchanges and losses by time; equal times keep the order of the file."""
     first_ns = min((span.first_ns for span in sessions.values()), default=0)
@@ -130,9 +131,12 @@ def _in_order(
         yield pb.Event(boot_ns=first_ns, wall_ns=first_ns, session=session, session_started=started)
     for _, event in sorted(timed, key=lambda item: item[0]):
         yield event
-    for reason, count in losses:
-        lost = pb.Lost(stage=_STAGE, reason=reason, count=count, unit="records")
+    for lost in losses:
         yield pb.Event(boot_ns=last_ns, wall_ns=last_ns, lost=lost)
     for session in sorted(sessions):
         ended = pb.SessionEnded(watcher_stopped=True)
         yield pb.Event(boot_ns=last_ns, wall_ns=last_ns, session=session, session_ended=ended)
+
+
+def _lost(reason: str, count: int, place: str) -> pb.Lost:
+    return pb.Lost(stage=_STAGE, reason=reason, count=count, unit="records", place=place)

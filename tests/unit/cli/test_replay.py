@@ -176,3 +176,14 @@ def test_a_byte_order_mark_does_not_hide_a_har() -> None:
 def test_reading_stops_at_what_is_no_recording() -> None:
     with pytest.raises(ConfigError, match="allowed: a recording"):
         list(recordings.read_events("/dev/null", Damage()))
+
+
+def test_a_malformed_entry_of_a_har_is_named_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "one.har"
+    file.write_text('{"log": {"entries": [{"request": {}}]}}')
+    assert replay.run([str(file)], "spans", io.StringIO()) == 0
+    assert (
+        "one.har: log.entries[0]: 1 records lost at har: malformed entry" in capsys.readouterr().err
+    )
