@@ -20,7 +20,7 @@ import yaml
 from agentsight_agent import service as agent
 from agentsight_core.bus.server import NatsServer, ServerSettings
 from agentsight_core.config.models import AgentSightConfig
-from agentsight_core.errors import ConfigError, Retryable
+from agentsight_core.errors import AgentSightError, ConfigError, Retryable
 from agentsight_core.runtime.notes import announced, read_ledger, read_note
 from agentsight_core.telemetry.links import Link
 
@@ -181,7 +181,20 @@ class LocalSystem:
             if self._stopping:
                 return
             _log.error("nats-server ended with status %d; starting it again", status)
-            await server.start()
+            await self._restart_bus(server)
+
+    async def _restart_bus(self, server: NatsServer) -> None:
+        """Start the server, however often that takes: agents wait with what they have."""
+        wait_s = _FIRST_RESTART_S
+        while True:
+            try:
+                await server.start()
+            except AgentSightError as error:
+                _log.error("nats-server does not start: %s", error)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, _LAST_RESTART_S)
+            else:
+                return
 
     async def _stop(self) -> None:
         self._stopping = True

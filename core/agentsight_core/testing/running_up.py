@@ -1,0 +1,191 @@
+"""Runs `agentsight up`, as a user does, and a small program that it has to find by itself.
+
+Must not import the command: it is run as a program of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentsight_core.runtime.notes import read_ledger, read_note
+from agentsight_core.telemetry.ledger import lost_items
+from agentsight_core.testing.conditions import eventually
+from agentsight_core.testing.llm_tls_server import LlmTlsServer
+
+_SECONDS = 40.0
+
+# One call of a model for every line of its input, on one connection; the line is the number that
+# the call carries as its max_tokens, and is printed when the answer is read.
+CALLER = """
+import http.client, json, os, ssl, sys
+context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+connection = http.client.HTTPSConnection("localhost", int(os.environ["PORT"]), context=context)
+for line in sys.stdin:
+    ask = {"model": sys.argv[1], "max_tokens": int(line), "messages": []}
+    connection.request("POST", "/v1/messages", json.dumps(ask))
+    assert json.loads(connection.getresponse().read())["stop_reason"] == "end_turn"
+    print(line, end="", flush=True)
+connection.close()
+"""
+
+
+@dataclass(slots=True)
+class RunningUp:
+    """The system as it runs; everything of it lies in `folder`."""
+
+    folder: Path
+    process: asyncio.subprocess.Process
+
+    @property
+    def state_dir(self) -> Path:
+        """Its state directory."""
+        return self.folder / "state"
+
+    def pid(self, component: str) -> int:
+        """Return the process id of "agent", "aggregator" or "nats-server"; 0 while it is away."""
+        if component != "nats-server":
+            note = read_note(self.state_dir, component)
+            return int(str(note["pid"])) if note else 0
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                if Path(f"/proc/{child}/comm").read_text().strip() == component:
+                    return int(child)
+        return 0
+
+    def telemetry_port(self, component: str) -> int:
+        """Return the port of a component's /metrics and /ledger."""
+        note = read_note(self.state_dir, component)
+        assert note is not None
+        return int(str(note["telemetry_port"]))
+
+    async def kill(self, component: str) -> None:
+        """Kill a component with SIGKILL and wait until another one runs in its place."""
+        await eventually(lambda: self.pid(component) != 0, _SECONDS)
+        old = self.pid(component)
+        os.kill(old, signal.SIGKILL)
+        await eventually(lambda: self.pid(component) not in (0, old), _SECONDS)
+
+    async def stop(self) -> int:
+        """Ask it to stop, as a service manager does; return its exit status."""
+        self.process.terminate()
+        async with asyncio.timeout(_SECONDS):
+            return await self.process.wait()
+
+    def lost(self) -> int:
+        """Return how many items the ledgers of the processes that ended say to be lost."""
+        ended = ("agent", "aggregator")
+        return sum(lost_items([*read_ledger(self.state_dir, name)]) for name in ended)
+
+    def findings(self) -> list[dict[str, Any]]:
+        """Return what is in the file of JSON lines so far."""
+        return read_json_lines(self.folder / "findings.jsonl")
+
+    def calls(self, model: str) -> list[int]:
+        """Return the numbers of the calls of `model` in that file, in its order."""
+        return call_numbers(self.findings(), model)
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of all complete lines; [] when there is no file."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
+def call_numbers(findings: list[dict[str, Any]], model: str) -> list[int]:
+    """Return the numbers that the program gave to its calls of `model`."""
+    spans = [finding["span"]["attributes"] for finding in findings if finding["kind"] == "span"]
+    calls = [span for span in spans if span.get("gen_ai.request.model") == model]
+    return [span["gen_ai.request.max_tokens"] for span in calls]
+
+
+async def start_up(folder: Path, settings: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """Start `agentsight up` with its state in `folder`; its messages go to `folder`/up.log."""
+    values = {
+        "NODE_STATE_DIR": str(folder / "state"),
+        "NODE_TELEMETRY_PORT": "0",
+        "EXPORTERS_PROMETHEUS_PORT": "0",
+        "EXPORTERS_JSONL_PATH": str(folder / "findings.jsonl"),
+        "AGGREGATOR_TICK_INTERVAL_MS": "250",
+        **settings,
+    }
+    with (folder / "up.log").open("ab") as log:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "agentsight_cli",
+            "up",
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=log,
+            env={**os.environ, **{f"AGENTSIGHT_{key}": value for key, value in values.items()}},
+        )
+
+
+@asynccontextmanager
+async def running_up(
+    folder: Path, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[RunningUp]:
+    """Run the system until the end of the context; `settings` as AGENTSIGHT_ variables have them.
+
+    It is ready inside of the context.
+    """
+    log = folder / "up.log"
+    seen = log.read_text().count("ready;") if log.exists() else 0
+    process = await start_up(folder, settings or {})
+
+    def is_ready() -> bool:
+        assert process.returncode is None, log.read_text()
+        return log.read_text().count("ready;") > seen
+
+    try:
+        await eventually(is_ready, _SECONDS)
+        yield RunningUp(folder, process)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+
+
+@dataclass(slots=True)
+class Caller:
+    """A program that calls a model when it is told to."""
+
+    process: asyncio.subprocess.Process
+
+    async def call(self, number: int) -> None:
+        """Make one call and wait until the program has read the answer."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(b"%d\n" % number)
+        async with asyncio.timeout(_SECONDS):
+            assert await self.process.stdout.readline() == b"%d\n" % number
+
+
+@asynccontextmanager
+async def caller(server: LlmTlsServer, model: str) -> AsyncIterator[Caller]:
+    """Run the program; at the end of the context its input ends, and so does it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        CALLER,
+        model,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **server.environment},
+    )
+    try:
+        yield Caller(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert await process.wait() == 0

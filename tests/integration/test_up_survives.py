@@ -1,0 +1,96 @@
+"""`agentsight up` with real probes and a real bus: kills, restarts and stops lose nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from agentsight_core.testing.conditions import eventually
+from agentsight_core.testing.llm_tls_server import LlmTlsServer, llm_tls_server
+from agentsight_core.testing.running_up import caller, running_up, start_up
+
+pytestmark = [pytest.mark.kernel, pytest.mark.server]
+
+MODEL = "claude-up-survives"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LlmTlsServer]:
+    with llm_tls_server(tmp_path) as server:
+        yield server
+
+
+async def test_a_stop_drains_and_a_restart_goes_on(server: LlmTlsServer, tmp_path: Path) -> None:
+    async with running_up(tmp_path) as up, caller(server, MODEL) as program:
+        for number in range(1, 11):
+            await program.call(number)
+
+        second = await start_up(tmp_path, {})
+        assert await second.wait() == 2
+        assert f"the system runs already with the state directory {up.state_dir}" in (
+            (tmp_path / "up.log").read_text()
+        )
+
+        assert await up.stop() == 0
+        assert up.calls(MODEL) == list(range(1, 11))
+        assert up.lost() == 0
+
+        async with running_up(tmp_path) as again:
+            for number in range(11, 21):
+                await program.call(number)
+            assert await again.stop() == 0
+    assert again.calls(MODEL) == list(range(1, 21))
+    assert again.lost() == 0
+
+
+async def test_a_killed_bus_comes_back_and_nothing_is_lost_or_twice(
+    server: LlmTlsServer, tmp_path: Path
+) -> None:
+    async with running_up(tmp_path) as up, caller(server, MODEL) as program:
+
+        async def kill_thrice() -> None:
+            for _ in range(3):
+                await up.kill("nats-server")
+
+        killing = asyncio.create_task(kill_thrice())
+        number = 0
+        while not killing.done():
+            number += 1
+            await program.call(number)
+        await killing
+        await eventually(lambda: len(up.calls(MODEL)) >= number, 60)
+        assert await up.stop() == 0
+    # The program's own count and the server's are the truth.
+    assert len(server.pairs) == number > 100
+    assert up.calls(MODEL) == list(range(1, number + 1))
+    ids = [finding["id"] for finding in up.findings()]
+    assert len(ids) == len(set(ids))
+    assert up.lost() == 0
+
+
+async def test_a_killed_agent_comes_back_and_delivers_its_spool(
+    server: LlmTlsServer, tmp_path: Path
+) -> None:
+    spool = tmp_path / "state" / "spool"
+
+    def spooled() -> int:
+        return sum(file.stat().st_size for file in spool.rglob("*") if file.is_file())
+
+    async with running_up(tmp_path) as up, caller(server, MODEL) as program:
+        await program.call(1)
+        await eventually(lambda: up.calls(MODEL) == [1])
+        bus = up.pid("nats-server")
+        os.kill(bus, signal.SIGSTOP)
+        before = spooled()
+        await program.call(2)
+        await eventually(lambda: spooled() > before)
+        await up.kill("agent")
+        os.kill(bus, signal.SIGCONT)
+        await program.call(3)
+        await eventually(lambda: set(up.calls(MODEL)) == {1, 2, 3})
+        assert await up.stop() == 0
+    assert sorted(up.calls(MODEL)) == [1, 2, 3]
