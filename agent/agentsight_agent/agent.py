@@ -16,6 +16,7 @@ from typing import Self
 
 from agentsight_core.parsers.http1 import HttpSettings
 from agentsight_core.recordings.frames import FrameSink
+from agentsight_core.sealing import Sealer
 from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_agent.bpf.kernel import Kernel, KernelSettings
@@ -56,6 +57,8 @@ class AgentSettings:
     # A process that talks to an LLM API becomes a session by itself.
     promote: bool = True
     watch_files: bool = True
+    # Seals every frame; None: they stay readable.
+    sealer: Sealer | None = None
 
 
 class Agent:
@@ -141,6 +144,22 @@ class Agent:
         self._tracker.begin_at_exec(pid, boot_ns(), rule)
         self._watch_files()
 
+    def apply(self, settings: AgentSettings) -> None:
+        """Go on with other settings; of `settings.kernel` only `discover` and `network` can change.
+
+        Raises ConfigError, with nothing changed, or ProbeError.
+        """
+        rules_changed = settings.rules != self._settings.rules
+        if rules_changed:
+            self._tracker.set_rules(settings.rules)
+        self._kernel.set_discover(settings.kernel.discover)
+        self._kernel.watch_network(settings.kernel.network)
+        self._connections.apply(settings.http, promote=settings.promote)
+        self._settings = settings
+        if rules_changed:
+            self._pipeline.publish(self._tracker.begin_running(boot_ns()))
+        self._watch_files()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Drain until `stop` is set."""
         while not stop.is_set():
@@ -213,8 +232,9 @@ class Agent:
             node=self._node.name,
             cluster=self._node.cluster,
         )
-        self._frames = FrameWriter(identity, self._sink, self._ledger.stage("events", "events"))
-        connections = Connections(
+        stage = self._ledger.stage("events", "events")
+        self._frames = FrameWriter(identity, self._sink, stage, self._settings.sealer)
+        self._connections = Connections(
             self._tracker,
             self._redactor,
             self._kernel.mute,
@@ -224,7 +244,7 @@ class Agent:
         )
         listener = ProcessListener(on_exec=self._on_exec, on_exit=self._on_exit)
         return Pipeline(
-            self._tracker, connections, self._redactor, self._frames, listener, self._ledger
+            self._tracker, self._connections, self._redactor, self._frames, listener, self._ledger
         )
 
     def _on_exec(self, pid: int) -> None:

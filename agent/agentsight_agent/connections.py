@@ -105,6 +105,13 @@ class Connections:
         self._messages = ledger.stage("http", "messages")
         self._watched: dict[int, _Watched] = {}
 
+    def apply(self, settings: HttpSettings, *, promote: bool) -> None:
+        """Go on with other settings: bounds of messages hold from the next message on."""
+        self._promote = promote
+        self._settings = settings
+        for connection in self._watched.values():
+            connection.http.change(settings)
+
     def opened(self, record: ConnectionOpened) -> None:
         """Take note of the peer of a connection; this may come after the first bytes."""
         connection = self._find(record.connection, record.pid, record.session)

@@ -127,6 +127,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._generation = 1
         self._tls_links: list[TlsLink] = []
         self._file_link: int | None = None
+        self._network_link: int | None = None
         self._untrackable = 0
         self._object = BpfObject(_OBJECT)
         try:
@@ -156,8 +157,9 @@ class Kernel(AbstractContextManager["Kernel"]):
             ITEM_TYPES,
         )
         self._write_control()
-        for program in (*_ALWAYS, _NETWORK) if self._settings.network else _ALWAYS:
+        for program in _ALWAYS:
             self._object.attach(program)
+        self.watch_network(self._settings.network)
         for program, tracepoint in _OPTIONAL.items():
             if tracepoint not in missing:
                 self._object.attach(program)
@@ -273,6 +275,14 @@ class Kernel(AbstractContextManager["Kernel"]):
         elif not on and self._file_link is not None:
             self._object.detach(self._file_link)
             self._file_link = None
+
+    def watch_network(self, on: bool) -> None:
+        """Begin or stop watching the TCP connections of tracked processes."""
+        if on and self._network_link is None:
+            self._network_link = self._object.attach(_NETWORK)
+        elif not on and self._network_link is not None:
+            self._object.detach(self._network_link)
+            self._network_link = None
 
     def fileno(self) -> int:
         """Return the descriptor that polls readable when `wakeup_bytes` wait in the ring."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import assert_never
 
 import msgspec
@@ -48,6 +49,21 @@ class CaptureMode(enum.Enum):
     FULL = "full"
 
 
+# From the strictest on.
+_ORDER = tuple(CaptureMode)
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """What one open exchange may give: never more than when it began."""
+
+    mode: CaptureMode
+    # The mode has become stricter since it began.
+    tightened: bool = False
+    # Directions of which the rest of the body was dropped for that.
+    cut: set[int] = field(default_factory=set)
+
+
 class Redactor:
     """Redacts the messages of all connections of an agent.
 
@@ -61,6 +77,7 @@ class Redactor:
         self._replace = Replacement(key)
         # (connection, exchange, direction); None: its redaction has failed, all of it is dropped.
         self._bodies: dict[tuple[Hashable, int, int], TextRedactor | None] = {}
+        self._exchanges: dict[tuple[Hashable, int], _Exchange] = {}
         # Body bytes that were not given on, by reason ("mode", "failed").
         self.dropped_bytes: dict[str, int] = {}
         # How often something raised and content was dropped instead of redacted.
@@ -81,23 +98,83 @@ class Redactor:
 
         The end of a body may come only with the end of its exchange.
         """
-        if self._mode is CaptureMode.NONE:
-            if isinstance(message, BodyPart):
-                self._drop("mode", len(message.data))
-            return []
-        if self._mode is CaptureMode.FULL:
-            return [message]
+        exchange = self._exchange(stream_key, message)
+        if isinstance(message, ExchangeFinished):
+            del self._exchanges[stream_key, message.exchange]
         match message:
-            case RequestStarted():
-                return [self._request(message)]
-            case ResponseStarted():
-                return [msgspec.structs.replace(message, headers=self._headers(message.headers))]
             case BodyPart():
-                return self._body(stream_key, message)
+                return self._body_part(stream_key, exchange, message)
+            case ExchangeFinished() if exchange.tightened:
+                return self._finish_cut(stream_key, exchange, message)
             case ExchangeFinished():
-                return self._finish(stream_key, message)
+                return (
+                    [] if exchange.mode is CaptureMode.NONE else self._finish(stream_key, message)
+                )
+            case RequestStarted() | ResponseStarted():
+                return self._head(exchange.mode, message)
             case _:
                 assert_never(message)
+
+    def set_mode(self, mode: CaptureMode) -> None:
+        """Let out as much as `mode` allows: less at once, more from the next exchange on.
+
+        What began under a stricter mode stays under it: a credential whose first half was dropped
+        could not be recognized by its second half.
+        """
+        self._mode = mode
+
+    def _exchange(self, stream_key: Hashable, message: HttpMessage) -> _Exchange:
+        key = (stream_key, message.exchange)
+        exchange = self._exchanges.get(key)
+        if exchange is None:
+            exchange = self._exchanges[key] = _Exchange(self._mode)
+        elif _ORDER.index(self._mode) < _ORDER.index(exchange.mode):
+            exchange.mode, exchange.tightened = self._mode, True
+        return exchange
+
+    def _head(
+        self, mode: CaptureMode, message: RequestStarted | ResponseStarted
+    ) -> list[HttpMessage]:
+        if mode is CaptureMode.NONE:
+            return []
+        if mode is CaptureMode.FULL:
+            return [message]
+        if isinstance(message, RequestStarted):
+            return [self._request(mode, message)]
+        headers = self._headers(mode, message.headers)
+        return [msgspec.structs.replace(message, headers=headers)]
+
+    def _body_part(
+        self, stream_key: Hashable, exchange: _Exchange, part: BodyPart
+    ) -> list[HttpMessage]:
+        if exchange.mode is CaptureMode.FULL:
+            return [part]
+        if exchange.mode is CaptureMode.REDACTED:
+            return self._body(stream_key, part)
+        self._drop("mode", len(part.data))
+        if exchange.tightened:
+            exchange.cut.add(part.direction)
+        return []
+
+    def _finish_cut(
+        self, stream_key: Hashable, exchange: _Exchange, message: ExchangeFinished
+    ) -> list[HttpMessage]:
+        """End an exchange whose mode became stricter on the way: bodies may have lost their end."""
+        if exchange.mode is CaptureMode.REDACTED:
+            return self._finish(stream_key, message)
+        for direction in (pb.DIRECTION_REQUEST, pb.DIRECTION_RESPONSE):
+            body = self._bodies.pop((stream_key, message.exchange, direction), None)
+            if body is not None and body.held_bytes:
+                self._drop("mode", body.held_bytes)
+                exchange.cut.add(direction)
+        return [
+            msgspec.structs.replace(
+                message,
+                request_truncated=message.request_truncated or pb.DIRECTION_REQUEST in exchange.cut,
+                response_truncated=message.response_truncated
+                or pb.DIRECTION_RESPONSE in exchange.cut,
+            )
+        ]
 
     def argv(self, argv: Sequence[str]) -> list[str]:
         """Return the command line with credentials replaced, in all modes but full."""
@@ -109,27 +186,27 @@ class Redactor:
             self.failures += 1
             return [DROPPED for _ in argv]
 
-    def _request(self, message: RequestStarted) -> RequestStarted:
-        headers = self._headers(message.headers)
+    def _request(self, mode: CaptureMode, message: RequestStarted) -> RequestStarted:
+        headers = self._headers(mode, message.headers)
         try:
-            target = self._target(message.target)
+            target = self._target(mode, message.target)
         except Exception:  # noqa: BLE001 - fails closed, see argv
             self.failures += 1
             target = DROPPED
         return msgspec.structs.replace(message, target=target, headers=headers)
 
-    def _target(self, target: str) -> str:
-        if self._mode is CaptureMode.METADATA:
+    def _target(self, mode: CaptureMode, target: str) -> str:
+        if mode is CaptureMode.METADATA:
             target = target.partition("?")[0]
         named = _QUERY_SECRET.sub(lambda found: found[1] + self._secret("query", found[2]), target)
         return self._text(named)
 
-    def _headers(self, headers: Headers) -> Headers:
+    def _headers(self, mode: CaptureMode, headers: Headers) -> Headers:
         try:
             return tuple(
                 (name, self._header(name, value))
                 for name, value in headers
-                if self._mode is not CaptureMode.METADATA or is_metadata(name)
+                if mode is not CaptureMode.METADATA or is_metadata(name)
             )
         except Exception:  # noqa: BLE001 - fails closed, see argv
             self.failures += 1
@@ -153,9 +230,6 @@ class Redactor:
         return b"".join(parts).decode("utf-8", "surrogateescape")
 
     def _body(self, stream_key: Hashable, part: BodyPart) -> list[HttpMessage]:
-        if self._mode is CaptureMode.METADATA:
-            self._drop("mode", len(part.data))
-            return []
         key = (stream_key, part.exchange, part.direction)
         if key not in self._bodies:
             self._bodies[key] = TextRedactor(self._scanner, self._replace)

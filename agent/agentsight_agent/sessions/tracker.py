@@ -51,6 +51,13 @@ class SessionTracker:
         """Take another difference of Unix time and boot time: somebody has set the clock."""
         self._events.wall_offset_ns = wall_offset_ns
 
+    def set_rules(self, rules: Iterable[SessionRule]) -> None:
+        """Begin sessions by other rules from now on; those that run go on.
+
+        Raises ConfigError, with nothing changed.
+        """
+        self._rules = [RuleMatcher(rule) for rule in rules]
+
     @property
     def sessions(self) -> tuple[Session, ...]:
         """The sessions with a process alive."""

@@ -35,6 +35,10 @@ class HttpConnection:
         self._sides: tuple[RequestSide, ResponseSide] | None = None
         self._closed = False
 
+    def change(self, settings: HttpSettings) -> None:
+        """Go on with other bounds; what is beyond them already stays."""
+        self._shared.settings = settings
+
     @property
     def role(self) -> Role:
         """Which end is watched, as far as the bytes have told."""

@@ -71,6 +71,10 @@ class Segments:
         # The last write failed.
         self.failing = False
 
+    def apply(self, settings: SpoolSettings) -> None:
+        """Take other bounds; segments that are there keep their size."""
+        self._settings = settings
+
     def recover(self, found: list[tuple[Segment, list[SpooledFrame]]]) -> None:
         """Take over segments of an earlier run with the frames in them that still matter."""
         for segment, frames in found:

@@ -82,6 +82,11 @@ class Spool:
         """How many bytes the segments hold, or will hold when all is written."""
         return self._segments.size_bytes
 
+    def apply(self, settings: SpoolSettings) -> None:
+        """Go on within other bounds: the next frame makes room if they have become narrower."""
+        self._settings = settings
+        self._segments.apply(settings)
+
     # ---- taking frames in, giving frames up ----
 
     def put(self, header: pb.FrameHeader, frame: bytes, rank: int) -> None:
