@@ -17,6 +17,7 @@ from nats.js.api import (
     StorageType,
     StoreCompression,
     StreamConfig,
+    StreamSource,
     SubjectTransform,
 )
 
@@ -94,7 +95,7 @@ def _streams(settings: BusSettings) -> list[StreamConfig]:
         findings,
         dlq,
         _bucket(subjects.CHECKPOINTS, settings, settings.checkpoint_max_bytes),
-        _bucket(subjects.SESSIONS, settings, settings.sessions_max_bytes),
+        _sessions(settings),
     ]
 
 
@@ -132,6 +133,29 @@ def _bucket(name: str, settings: BusSettings, max_bytes: int) -> StreamConfig:
         deny_delete=True,
         duplicate_window=2.0,
     )
+
+
+def _sessions(settings: BusSettings) -> StreamConfig:
+    """Return the bucket of the newest summary of each session, which the server itself keeps.
+
+    It copies from FINDINGS, in order and each message once, so nobody has to write it.
+    """
+    sessions = _bucket(subjects.SESSIONS, settings, settings.sessions_max_bytes)
+    sessions.sources = [
+        StreamSource(
+            subjects.FINDINGS,
+            subject_transforms=[
+                SubjectTransform(
+                    src="findings.*.*.session_summary",
+                    dest=f"$KV.{subjects.SESSIONS}.{{{{wildcard(2)}}}}.{{{{wildcard(1)}}}}",
+                )
+            ],
+        )
+    ]
+    # A session goes when its findings have gone; a full bucket must not stop the copying.
+    sessions.max_age = settings.findings.max_age_seconds
+    sessions.discard = DiscardPolicy.OLD
+    return sessions
 
 
 def _partition_consumer(partition: int) -> ConsumerConfig:
