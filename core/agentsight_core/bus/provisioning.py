@@ -24,11 +24,14 @@ from nats.js.api import (
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus
 from agentsight_core.bus.failures import NotFound, translated
+from agentsight_core.bus.generations import HISTORY
 from agentsight_core.errors import ConfigError, Retryable
 
 _ACK_WAIT_SECONDS = 30.0
 # Frames of a partition that are delivered and not yet covered by a checkpoint.
 MAX_ACK_PENDING = 20_000
+# Room for configurations, and for what the members report.
+_SMALL_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +93,18 @@ def _streams(settings: BusSettings) -> list[StreamConfig]:
     findings.discard = DiscardPolicy.OLD
     dlq = _stream(subjects.DLQ, ["dlq.>"], settings, settings.dlq)
     dlq.discard = DiscardPolicy.OLD
+    config = _bucket(subjects.CONFIG, settings, _SMALL_BYTES)
+    config.max_msgs_per_subject = HISTORY
+    status = _bucket(subjects.STATUS, settings, _SMALL_BYTES)
+    status.allow_msg_ttl = True
     return [
         events,
         findings,
         dlq,
         _bucket(subjects.CHECKPOINTS, settings, settings.checkpoint_max_bytes),
         _sessions(settings),
+        config,
+        status,
     ]
 
 

@@ -16,6 +16,8 @@ FINDINGS = "FINDINGS"
 DLQ = "DLQ"
 CHECKPOINTS = "checkpoints"
 SESSIONS = "sessions"
+CONFIG = "config"
+STATUS = "status"
 
 MESSAGE_ID = "Nats-Msg-Id"
 EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
@@ -23,6 +25,8 @@ EXPECTED_LAST_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
 BATCH_ID = "Nats-Batch-Id"
 BATCH_SEQUENCE = "Nats-Batch-Sequence"
 BATCH_COMMIT = "Nats-Batch-Commit"
+# How long the server keeps a message (NATS ADR-43).
+TTL = "Nats-TTL"
 
 # On a finding: which input it answers, "<sequence in EVENTS>.<ordinal among the findings of it>".
 INPUT = "Agentsight-Input"
@@ -30,6 +34,12 @@ INPUT = "Agentsight-Input"
 WRITER = "Agentsight-Writer"
 # On an event frame: sent again from the dead letters, its number was seen before.
 REPLAYED = "Agentsight-Replayed"
+
+# On what is sealed: the key that opens it.
+KEY = "Agentsight-Key"
+
+# Content is under these; without group keys it is stored as it is.
+SEALED = ("findings.", f"$KV.{CHECKPOINTS}.", f"$KV.{SESSIONS}.")
 
 _TOKEN = re.compile(r"[^A-Za-z0-9_=/:+-]")
 
@@ -43,6 +53,16 @@ def event_subject(header: pb.FrameHeader) -> str:
     """Return where an agent publishes the frame; the server turns it into one of `events.<p>.>`."""
     session = ids.session_text(header.session)
     return f"ev.{token(header.cluster)}.{token(header.node)}.{session}"
+
+
+def node_events(cluster: str, node: str) -> str:
+    """Return the subjects that an agent on `node` publishes on, and nobody else."""
+    return f"ev.{token(cluster)}.{token(node)}.*"
+
+
+def node_inbox(node: str) -> str:
+    """Return the prefix of the subjects on which an agent on `node` receives answers."""
+    return f"_INBOX_{token(node)}"
 
 
 def message_id(header: pb.FrameHeader) -> str:
