@@ -11,6 +11,7 @@ from enum import IntEnum
 
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings.frames import FrameSink
+from agentsight_core.sealing import Sealer
 from agentsight_core.telemetry.ledger import Stage
 from agentsight_core.wire import encode_events, encode_frame
 
@@ -48,7 +49,10 @@ class FrameWriter:
     # Well below the bus' max_payload (8 MiB), far above the cost of a message.
     FRAME_BYTES = 256 * 1024
 
-    def __init__(self, identity: Identity, sink: FrameSink, stage: Stage) -> None:
+    def __init__(
+        self, identity: Identity, sink: FrameSink, stage: Stage, sealer: Sealer | None = None
+    ) -> None:
+        self._sealer = sealer
         self._identity = identity
         self._sink = sink
         # Counts events.
@@ -93,6 +97,6 @@ class FrameWriter:
             node=self._identity.node,
             cluster=self._identity.cluster,
         )
-        self._sink.put(header, encode_frame(header, b"".join(frame.parts)), rank)
+        self._sink.put(header, encode_frame(header, b"".join(frame.parts), self._sealer), rank)
         self._stage.held -= frame.count
         self._stage.emitted += frame.count

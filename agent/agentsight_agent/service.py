@@ -10,14 +10,18 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
+from agentsight_core.bus.access import connection_settings
 from agentsight_core.bus.connection import ConnectionSettings, connect
 from agentsight_core.bus.publisher import Publisher
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import Retryable
 from agentsight_core.runtime.notes import announced, leave_ledger
+from agentsight_core.sealing import Sealer
 from agentsight_core.spool.spool import Spool
+from agentsight_core.telemetry.certificates import CertificateCollector, certificate_files
 from agentsight_core.telemetry.http import TelemetryServer, TelemetrySettings
 from agentsight_core.telemetry.ledger import Ledger
 from agentsight_core.telemetry.links import Link
@@ -48,12 +52,15 @@ async def serve(config: AgentSightConfig, stop: asyncio.Event) -> None:
     for name, unit in STAGES:
         ledger.stage(name, unit)
     spool = Spool(spool_folder(config), spool_settings(config), ledger.stage("spool", "frames"))
-    agent = Agent(agent_settings(config), node, redactor, spool, ledger)
+    public_file = config.security.seal.frames_public_file
+    sealer = Sealer(public_file) if public_file else None
+    agent = Agent(replace(agent_settings(config), sealer=sealer), node, redactor, spool, ledger)
     registry = process_registry(ledger, "agent")
+    registry.register(CertificateCollector(certificate_files(config)))
     settings = TelemetrySettings(port=config.node.telemetry_port)
     async with (
         spool,
-        _publishing(spool, config, ledger) as delivery,
+        _publishing(spool, config, node.name, ledger) as delivery,
         agent,
         TelemetryServer(registry, ledger, links=LINKS, settings=settings) as telemetry,
     ):
@@ -103,11 +110,9 @@ class _Delivery:
 
 @contextlib.asynccontextmanager
 async def _publishing(
-    spool: Spool, config: AgentSightConfig, ledger: Ledger
+    spool: Spool, config: AgentSightConfig, node: str, ledger: Ledger
 ) -> AsyncIterator[_Delivery]:
-    token = config.bus.token_file.read_text().strip() if config.bus.token_file else ""
-    settings = ConnectionSettings(config.bus.servers, "agent", token)
-    delivery = _Delivery(spool, settings, ledger)
+    delivery = _Delivery(spool, connection_settings(config, "agent", node=node), ledger)
     task = asyncio.create_task(delivery.run(), name="delivery")
     try:
         yield delivery

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 
+from agentsight_core.bus.access import connection_settings
 from agentsight_core.bus.connection import Bus, connect
 from agentsight_core.bus.findings import ExportRunner
 from agentsight_core.bus.provisioning import provision
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.ports import Exporter
 from agentsight_core.runtime.notes import announced, leave_ledger
+from agentsight_core.telemetry.certificates import CertificateCollector, certificate_files
 from agentsight_core.telemetry.http import TelemetryServer, TelemetrySettings
 from agentsight_core.telemetry.ledger import Ledger
 from agentsight_core.telemetry.process import process_registry
@@ -34,7 +36,6 @@ from agentsight_aggregator.samples import Sample
 from agentsight_aggregator.settings import (
     aggregator_settings,
     bus_settings,
-    connection_settings,
     etcd_settings,
     fold_settings,
     group_settings,
@@ -109,6 +110,7 @@ class Service:
     def _telemetry(self) -> TelemetryServer:
         registry = process_registry(self.ledger, "aggregator")
         registry.register(PartitionCollector(self._samples))
+        registry.register(CertificateCollector(certificate_files(self._config)))
         prometheus = self._config.exporters.prometheus
         settings = TelemetrySettings(host=prometheus.host, port=prometheus.port)
         return TelemetryServer(registry, self.ledger, settings=settings)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 
-from agentsight_core.bus.connection import ConnectionSettings
 from agentsight_core.bus.provisioning import BusSettings, StreamSettings
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.etcd.connection import EtcdSettings, TlsFiles
+from agentsight_core.sealing import Opener
 
 from agentsight_aggregator.analyzers.settings import SECOND_NS, FoldSettings
 from agentsight_aggregator.coordination.etcd import GroupSettings
@@ -15,12 +15,6 @@ from agentsight_aggregator.exporters.otlp.transport import OtlpSettings
 from agentsight_aggregator.exporters.rotating_file import RotationSettings
 from agentsight_aggregator.worker.aggregator import AggregatorSettings
 from agentsight_aggregator.worker.partition import WorkerSettings
-
-
-def connection_settings(config: AgentSightConfig, name: str) -> ConnectionSettings:
-    """Return how to reach the bus; `name` is shown by its monitoring."""
-    file = config.bus.token_file
-    return ConnectionSettings(config.bus.servers, name, file.read_text().strip() if file else "")
 
 
 def bus_settings(config: AgentSightConfig) -> BusSettings:
@@ -54,10 +48,12 @@ def group_settings(config: AgentSightConfig) -> GroupSettings:
 def aggregator_settings(config: AgentSightConfig) -> AggregatorSettings:
     """Return the rhythm of the workers."""
     aggregator = config.aggregator
+    keys = config.security.seal.frames_private_file
     return AggregatorSettings(
         worker=WorkerSettings(
             checkpoint_seconds=aggregator.checkpoint_interval_ms / 1000,
             tick_seconds=aggregator.tick_interval_ms / 1000,
+            opener=Opener(keys) if keys else None,
         )
     )
 
@@ -78,6 +74,9 @@ def otlp_settings(config: AgentSightConfig) -> OtlpSettings:
         protocol="grpc" if otlp.protocol == "grpc" else "http",
         headers={name: value.get_secret_value() for name, value in otlp.headers.items()},
         timeout_s=otlp.timeout_ms / 1000,
+        ca_file=otlp.ca_file,
+        certificate_file=otlp.certificate_file,
+        key_file=otlp.key_file,
     )
 
 

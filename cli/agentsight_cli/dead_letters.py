@@ -10,7 +10,8 @@ from agentsight_aggregator.deadletters import FiledLetter, Replay
 from agentsight_core import wire
 from agentsight_core.bus.failures import NotFound
 from agentsight_core.config import AgentSightConfig
-from agentsight_core.errors import ConfigError, MalformedFrame
+from agentsight_core.errors import CannotOpen, ConfigError, MalformedFrame
+from agentsight_core.sealing import Opener
 from google.protobuf.json_format import MessageToDict
 
 from agentsight_cli import output, running
@@ -37,7 +38,8 @@ def run_list(config: AgentSightConfig, stage: str, *, as_json: bool) -> int:
 def run_show(config: AgentSightConfig, number: int, *, as_json: bool) -> int:
     """Print letter `number`."""
     filed = running.run(_show(config, number))
-    facts, events = _plain(filed), _events(filed)
+    keys = config.security.seal.frames_private_file
+    facts, events = _plain(filed), _events(filed, Opener(keys) if keys else None)
     if as_json:
         output.print_json({**facts, "events": events}, sys.stdout)
         return 0
@@ -127,11 +129,11 @@ def _plain(filed: FiledLetter) -> dict[str, object]:
     }
 
 
-def _events(filed: FiledLetter) -> list[dict[str, object]]:
+def _events(filed: FiledLetter, opener: Opener | None) -> list[dict[str, object]]:
     """Return the events in a letter as plain values; none if it cannot be read as a frame."""
     try:
-        _, events = wire.decode_frame(filed.letter.data)
-    except MalformedFrame:
+        _, events = wire.decode_frame(filed.letter.data, opener)
+    except (CannotOpen, MalformedFrame):
         return []
     return [MessageToDict(event, preserving_proto_field_name=True) for event in events]
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Bus, ConnectionSettings, connect
+from agentsight_core.bus.access import connection_settings
+from agentsight_core.bus.connection import Bus, connect
 from agentsight_core.bus.failures import NotFound, translated
 from agentsight_core.config import AgentSightConfig
 from agentsight_core.errors import ConfigError, Retryable
@@ -39,17 +40,10 @@ def open_bus(config: AgentSightConfig) -> AbstractAsyncContextManager[Bus]:
 
     Raises ConfigError when none runs here, or when it belongs to another user.
     """
-    if config.bus.servers:
-        return connect(_settings(config.bus.servers, config.bus.token_file))
-    state_dir = config.node.state_dir
     try:
-        note = read_note(state_dir, "bus")
-        if note is None:
-            raise ConfigError(
-                f"no system runs with the state directory {state_dir}: start `agentsight up`, or "
-                "name another directory with --state-dir"
-            )
-        return connect(_settings((str(note["url"]),), Path(str(note["token_file"]))))
+        if not config.bus.servers:
+            config = _of_this_machine(config)
+        return connect(connection_settings(config, "cli", connect_seconds=5.0))
     except PermissionError as error:
         raise ConfigError(
             f"{error.filename} may not be read: run this as the user who runs `agentsight up`"
@@ -91,7 +85,8 @@ async def _subscribed(
         )
     try:
         async for message in subscription.messages:
-            yield Finding.FromString(message.data), message.metadata.num_pending
+            data = bus.opened(message.subject, message.data, message.headers)
+            yield Finding.FromString(data), message.metadata.num_pending
     finally:
         # The server forgets an ephemeral consumer by itself, but not at once. If the connection is
         # gone already, that has to do.
@@ -101,6 +96,14 @@ async def _subscribed(
             await bus.js.delete_consumer(subjects.FINDINGS, name)
 
 
-def _settings(servers: tuple[str, ...], token_file: Path | None) -> ConnectionSettings:
-    token = token_file.read_text().strip() if token_file else ""
-    return ConnectionSettings(servers=servers, name="cli", token=token, connect_seconds=5.0)
+def _of_this_machine(config: AgentSightConfig) -> AgentSightConfig:
+    """Return `config` with the address of the bus that `agentsight up` runs."""
+    state_dir = config.node.state_dir
+    note = read_note(state_dir, "bus")
+    if note is None:
+        raise ConfigError(
+            f"no system runs with the state directory {state_dir}: start `agentsight up`, or "
+            "name another directory with --state-dir"
+        )
+    new = {"servers": (str(note["url"]),), "token_file": Path(str(note["token_file"]))}
+    return config.model_copy(update={"bus": config.bus.model_copy(update=new)})

@@ -14,9 +14,9 @@ import logging
 import msgspec
 import zstandard
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Bus, Outgoing
+from agentsight_core.bus.connection import Bus, Outgoing, StoredMessage
 from agentsight_core.bus.failures import SequenceConflict
-from agentsight_core.errors import Permanent
+from agentsight_core.errors import CannotOpen, Permanent, Retryable
 
 _log = logging.getLogger(__name__)
 
@@ -53,13 +53,16 @@ class CheckpointStore:
         self._pieces = 0
 
     async def load(self) -> bytes | None:
-        """Return the saved state; None if there is none, or none that is intact."""
+        """Return the saved state; None if there is none, or none that is intact.
+
+        Raises Retryable when it is sealed for a key that is not here (yet).
+        """
         for _ in range(_READ_ATTEMPTS):
             found = await self._bus.last(self._stream, self._head_subject)
             if found is None:
                 return None
             self._revision = found.sequence
-            head = msgspec.msgpack.decode(found.data, type=_Head)
+            head = self._head(found)
             self._pieces = head.pieces
             state = await self._read(head)
             if state is not None:
@@ -70,7 +73,7 @@ class CheckpointStore:
     async def position(self) -> int:
         """Return the place in EVENTS up to which the saved state has folded; 0 without one."""
         found = await self._bus.last(self._stream, self._head_subject)
-        return msgspec.msgpack.decode(found.data, type=_Head).position if found else 0
+        return self._head(found).position if found else 0
 
     async def save(self, state: bytes, position: int) -> None:
         """Replace the checkpoint.
@@ -100,7 +103,7 @@ class CheckpointStore:
         except SequenceConflict:
             # Ours, if its answer was lost: then it is what is stored now.
             found = await self._bus.last(self._stream, self._head_subject)
-            if found is None or found.data != messages[0].data:
+            if found is None or self._opened(found) != messages[0].data:
                 raise
             self._revision = found.sequence
         else:
@@ -110,12 +113,22 @@ class CheckpointStore:
         pieces = []
         for number in range(head.pieces):
             piece = await self._bus.last(self._stream, self._piece(number))
-            pieces.append(piece.data if piece else b"")
+            pieces.append(self._opened(piece) if piece else b"")
         data = b"".join(pieces)
         # Another owner may have replaced it while it was read.
         if head.version != _VERSION or _digest(data) != head.digest:
             return None
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=_MAX_STATE_BYTES)
+
+    def _head(self, message: StoredMessage) -> _Head:
+        return msgspec.msgpack.decode(self._opened(message), type=_Head)
+
+    def _opened(self, message: StoredMessage) -> bytes:
+        try:
+            return self._bus.opened(message.subject, message.data, message.headers)
+        except CannotOpen as error:
+            # To fold everything anew would be wrong: the old frames may be trimmed.
+            raise Retryable(f"the checkpoint of partition {self._partition}: {error}") from error
 
     @property
     def _head_subject(self) -> str:

@@ -13,10 +13,11 @@ from enum import Enum
 
 import msgspec
 from agentsight_core import ids, wire
-from agentsight_core.errors import MalformedFrame
+from agentsight_core.errors import CannotOpen, MalformedFrame
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.pb.findings_pb2 import Finding, LossRecord
 from agentsight_core.ports import Analyzer
+from agentsight_core.sealing import Opener
 
 from agentsight_aggregator.worker.marks import Mark, Marks
 
@@ -55,8 +56,9 @@ class _Saved(msgspec.Struct, array_like=True):
 class Folding:
     """A fold and its place in one partition."""
 
-    def __init__(self, partition: int, fold: Analyzer) -> None:
+    def __init__(self, partition: int, fold: Analyzer, opener: Opener | None = None) -> None:
         self.partition = partition
+        self._opener = opener
         self.fold = fold
         # Sequence in EVENTS of the last frame taken.
         self.position = 0
@@ -110,9 +112,11 @@ class Folding:
         time_ns = self._marks.now_ns
         events: Sequence[pb.Event] = ()
         try:
-            _, events = wire.decode_frame(data)
+            _, events = wire.decode_frame(data, self._opener)
         except MalformedFrame as error:
             result.outcome, result.stage, result.error = Outcome.DEAD, "decode", str(error)
+        except CannotOpen as error:
+            result.outcome, result.stage, result.error = Outcome.DEAD, "open", str(error)
         if events:
             time_ns = events[0].wall_ns
         if result.missing:

@@ -26,6 +26,7 @@ from agentsight_core.bus.provisioning import MAX_ACK_PENDING
 from agentsight_core.errors import AgentSightError
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.ports import Analyzer
+from agentsight_core.sealing import Opener
 from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_aggregator.worker.answers import Answer, Answers, Fenced
@@ -48,6 +49,8 @@ class WorkerSettings:
     # When nothing but the clock has moved; below the consumer's time to acknowledge.
     idle_checkpoint_seconds: float = 20.0
     tick_seconds: float = 5.0
+    # Opens sealed frames; None: none are expected.
+    opener: Opener | None = None
 
 
 class PartitionWorker:
@@ -116,7 +119,7 @@ class PartitionWorker:
 
     async def _take(self) -> Folding:
         """Restore the last checkpoint and learn what is answered since."""
-        folding = Folding(self.partition, self._make_fold(self.partition))
+        folding = self._new_folding()
         state = await self._checkpoints.load()
         if state is not None:
             folding = self._restored(folding, state)
@@ -137,8 +140,11 @@ class PartitionWorker:
             _log.error(
                 "partition %d: the checkpoint is of another version: %s", self.partition, error
             )
-            return Folding(self.partition, self._make_fold(self.partition))
+            return self._new_folding()
         return folding
+
+    def _new_folding(self) -> Folding:
+        return Folding(self.partition, self._make_fold(self.partition), self._settings.opener)
 
     async def _step(self, folding: Folding) -> None:
         deliveries = await self._reader.fetch()

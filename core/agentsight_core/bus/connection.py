@@ -9,18 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import nats
 import nats.errors
+from nats.aio.client import DEFAULT_INBOX_PREFIX
 from nats.js.api import ConsumerConfig, StreamConfig
 
 from agentsight_core.bus import subjects
-from agentsight_core.bus.failures import NotFound, translated
-from agentsight_core.errors import Retryable
+from agentsight_core.bus.failures import NotAllowed, NotFound, translated
+from agentsight_core.bus.reports import Reports
+from agentsight_core.bus.tls import tls_followed
+from agentsight_core.errors import CannotOpen, Retryable
+from agentsight_core.runtime.tls import TlsFiles
+from agentsight_core.sealing import GroupKeys
 
 __all__ = [
     "Bus",
@@ -43,7 +47,15 @@ class ConnectionSettings:
     # Shown by the server's monitoring.
     name: str
     token: str = field(default="", repr=False)
-    tls: ssl.SSLContext | None = None
+    # Seed of an nkey: the server sees signatures made with it, never the seed.
+    nkey_seed: str = field(default="", repr=False)
+    tls: TlsFiles | None = None
+    # TLS before the server's first word, so that nobody in between can suppress it.
+    tls_first: bool = True
+    # Where answers arrive; "": the library's own.
+    inbox_prefix: str = ""
+    # With them what is written is sealed, and what is sealed can be read.
+    group_keys: GroupKeys | None = None
     request_seconds: float = 5.0
     connect_seconds: float = 20.0
     reconnect_wait_seconds: float = 0.2
@@ -76,14 +88,15 @@ async def connect(settings: ConnectionSettings) -> AsyncIterator[Bus]:
     """Connect, and close at the end; raises Retryable when no server can be reached in time."""
     # The library prints a traceback for each failed attempt; `_Reports` says it in one line.
     logging.getLogger("nats").setLevel(logging.CRITICAL)
-    reports = _Reports(settings.name)
+    reports = Reports(settings.name)
     attempts = max(1, int(settings.connect_seconds / settings.reconnect_wait_seconds))
     client = nats.NATS()
     try:
         await _connect(client, settings, reports, attempts)
         # Once connected: for ever.
         client.options["max_reconnect_attempts"] = -1
-        yield Bus(client, settings.request_seconds)
+        async with tls_followed(client, settings.tls):
+            yield Bus(client, settings.request_seconds, settings.group_keys, reports)
     finally:
         # What the server does not answer any more is no error of ours at the end.
         with contextlib.suppress(nats.errors.Error, OSError):
@@ -91,15 +104,19 @@ async def connect(settings: ConnectionSettings) -> AsyncIterator[Bus]:
 
 
 async def _connect(
-    client: nats.NATS, settings: ConnectionSettings, reports: _Reports, attempts: int
+    client: nats.NATS, settings: ConnectionSettings, reports: Reports, attempts: int
 ) -> None:
+    tls = settings.tls.context() if settings.tls else None
     try:
         async with asyncio.timeout(settings.connect_seconds):
             await client.connect(
                 servers=list(settings.servers),
                 name=settings.name,
                 token=settings.token or None,
-                tls=settings.tls,
+                nkeys_seed_str=settings.nkey_seed or None,
+                tls=tls,
+                tls_handshake_first=tls is not None and settings.tls_first,
+                inbox_prefix=settings.inbox_prefix or DEFAULT_INBOX_PREFIX,
                 connect_timeout=2,
                 max_reconnect_attempts=attempts,
                 reconnect_time_wait=settings.reconnect_wait_seconds,
@@ -120,7 +137,15 @@ async def _connect(
 class Bus:
     """JetStream operations with translated errors."""
 
-    def __init__(self, client: nats.NATS, request_seconds: float) -> None:
+    def __init__(
+        self,
+        client: nats.NATS,
+        request_seconds: float,
+        group_keys: GroupKeys | None,
+        reports: Reports,
+    ) -> None:
+        self._group_keys = group_keys
+        self._reports = reports
         self.client = client
         self.request_seconds = request_seconds
         self.js = client.jetstream(timeout=request_seconds)
@@ -137,14 +162,36 @@ class Bus:
 
     async def publish(self, message: Outgoing, timeout: float | None = None) -> int:  # noqa: ASYNC109  # handed on to the library, which keeps the answer's future
         """Store `message` and return its sequence."""
-        with translated(f"publishing to {message.subject}"):
-            ack = await self.js.publish(
-                message.subject,
-                message.data,
-                timeout=timeout or self.request_seconds,
-                headers=dict(message.headers) or None,
-            )
+        message = self._sealed(message)
+        try:
+            with translated(f"publishing to {message.subject}"):
+                ack = await self.js.publish(
+                    message.subject,
+                    message.data,
+                    timeout=timeout or self.request_seconds,
+                    headers=dict(message.headers) or None,
+                )
+        except Retryable as error:
+            if self._reports.was_refused(message.subject):
+                raise NotAllowed(f"{error}; the server refuses it to this credential") from error
+            raise
         return int(ack.seq)
+
+    def _sealed(self, message: Outgoing) -> Outgoing:
+        keys = self._group_keys
+        if keys is None or not message.data or not message.subject.startswith(subjects.SEALED):
+            return message
+        key_id, data = keys.seal(message.data, message.subject.encode())
+        return Outgoing(message.subject, data, {**message.headers, subjects.KEY: key_id})
+
+    def opened(self, subject: str, data: bytes, headers: Mapping[str, str] | None) -> bytes:
+        """Return the content of a stored message; raises CannotOpen without the key it needs."""
+        key_id = (headers or {}).get(subjects.KEY)
+        if not key_id:
+            return data
+        if self._group_keys is None:
+            raise CannotOpen(f"it is sealed for key {key_id}, and no keys are configured here")
+        return self._group_keys.open(key_id, data, subject.encode())
 
     async def append(
         self, messages: Sequence[Outgoing], subject_filter: str, expected_last: int
@@ -164,7 +211,7 @@ class Bus:
             return await self.publish(Outgoing(only.subject, only.data, {**only.headers, **fence}))
         batch = uuid.uuid4().hex
         with translated(f"appending {len(messages)} messages to {subject_filter}"):
-            for number, message in enumerate(messages[:-1], start=1):
+            for number, message in enumerate(map(self._sealed, messages[:-1]), start=1):
                 headers = {
                     **message.headers,
                     **(fence if number == 1 else {}),
@@ -233,24 +280,3 @@ class Bus:
 
 def _stored(found: nats.js.api.RawStreamMsg) -> StoredMessage:
     return StoredMessage(found.subject, found.seq, found.data or b"", found.headers or {})
-
-
-class _Reports:
-    """Says in the log when the connection goes and comes, once each."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.last = ""
-
-    async def error(self, error: Exception) -> None:
-        text = f"{type(error).__name__} {error}"
-        if text != self.last:
-            self.last = text
-            _log.warning("bus connection %s: %s", self._name, text)
-
-    async def disconnected(self) -> None:
-        _log.info("bus connection %s: disconnected", self._name)
-
-    async def reconnected(self) -> None:
-        self.last = ""
-        _log.info("bus connection %s: connected again", self._name)

@@ -37,6 +37,10 @@ class StuckServer(Retryable):
     """The server cannot answer for the stream; another one perhaps can (error 10158)."""
 
 
+class NotAllowed(Retryable):
+    """The server does not let this credential do it; that can be put right without a restart."""
+
+
 @contextlib.contextmanager
 def translated(doing: str) -> Iterator[None]:
     """Raise what the client library raises as an error of ours, chained.

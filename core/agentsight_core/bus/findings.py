@@ -22,7 +22,7 @@ from agentsight_core.bus.connection import Bus
 from agentsight_core.bus.failures import translated
 from agentsight_core.bus.letters import DeadLetter, write_letter
 from agentsight_core.bus.provisioning import provision_exporter
-from agentsight_core.errors import Permanent, Retryable
+from agentsight_core.errors import CannotOpen, Permanent, Retryable
 from agentsight_core.pb.findings_pb2 import Finding
 from agentsight_core.ports import Exporter
 from agentsight_core.telemetry.ledger import Stage
@@ -158,8 +158,9 @@ class ExportRunner:
 
     async def _parse(self, message: Msg) -> _Item | None:
         try:
-            return _Item(message, Finding.FromString(message.data))
-        except DecodeError as error:
+            data = self._bus.opened(message.subject, message.data, message.headers)
+            return _Item(message, Finding.FromString(data))
+        except (CannotOpen, DecodeError) as error:
             await self._bury(message, str(error), attempts=1)
             return None
 
@@ -201,6 +202,7 @@ class ExportRunner:
             subject=message.subject,
             sequence=message.metadata.sequence.stream,
             data=message.data,
+            key_id=(message.headers or {}).get(subjects.KEY, ""),
         )
         await write_letter(self._bus, letter)
         self._stage.held -= 1

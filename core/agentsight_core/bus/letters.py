@@ -41,6 +41,8 @@ class DeadLetter:
     data: bytes
     # `data` is only the beginning of the original.
     is_cut: bool = False
+    # The key that `data`, a finding, is sealed for; a frame says that itself.
+    key_id: str = ""
 
 
 async def write_letter(bus: Bus, letter: DeadLetter) -> bool:
@@ -70,6 +72,7 @@ def read_letter(message: StoredMessage) -> DeadLetter:
         sequence=_number(headers, _SEQUENCE),
         data=message.data,
         is_cut=_CUT in headers,
+        key_id=headers.get(subjects.KEY, ""),
     )
 
 
@@ -84,6 +87,7 @@ def _headers(letter: DeadLetter) -> dict[str, str]:
         _PARTITION: str(letter.partition),
         _SUBJECT: letter.subject,
         _SEQUENCE: str(letter.sequence),
+        **({subjects.KEY: letter.key_id} if letter.key_id else {}),
     }
 
 

@@ -14,6 +14,7 @@ from agentsight_core.config.section import (
     Seconds,
     Section,
 )
+from agentsight_core.config.security import TlsConfig
 
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
@@ -31,6 +32,9 @@ class BusConfig(Section):
 
     token_file: Path | None = None
     """File that holds the token which the servers ask for; empty when they ask for none."""
+
+    nkey_file: Path | None = None
+    """File that holds the seed of the nkey by which this process is known to the servers."""
 
     port: Port = 0
     """TCP port of the embedded server on 127.0.0.1; 0 takes a free one."""
@@ -52,6 +56,9 @@ class BusConfig(Section):
 
     findings_max_age_s: Seconds = 7 * 24 * 3600.0
     """Longest time that findings are kept on the bus, in seconds."""
+
+    tls: TlsConfig = TlsConfig()
+    """Mutual TLS with the servers."""
 
     @field_validator("servers", mode="after")
     @classmethod
@@ -103,6 +110,16 @@ class OtlpConfig(Section):
 
     metrics_interval_ms: Milliseconds = 15_000
     """Time between two exports of metrics, in milliseconds."""
+
+    ca_file: Path | None = None
+    """PEM file of the authority that signed the receiver's certificate; empty means those of the
+    system."""
+
+    certificate_file: Path | None = None
+    """PEM file of the certificate that is shown to the receiver."""
+
+    key_file: Path | None = None
+    """PEM file of the key of `certificate_file`."""
 
     @field_validator("endpoint", mode="after")
     @classmethod

@@ -11,6 +11,7 @@ from agentsight_core.config.cluster import (
 from agentsight_core.config.coordination import CoordinationConfig
 from agentsight_core.config.node import CaptureConfig, NodeConfig, SessionsConfig, SpoolConfig
 from agentsight_core.config.section import Section
+from agentsight_core.config.security import SecurityConfig
 
 
 class AgentSightConfig(Section):
@@ -39,6 +40,9 @@ class AgentSightConfig(Section):
 
     exporters: ExportersConfig = ExportersConfig()
     """Where findings go."""
+
+    security: SecurityConfig = SecurityConfig()
+    """Who may read what."""
 
     logging: LoggingConfig = LoggingConfig()
     """Our own log."""
