@@ -14,6 +14,7 @@ from agentsight_core.bus.connection import Bus, connect
 from agentsight_core.bus.findings import ExportRunner
 from agentsight_core.bus.provisioning import provision
 from agentsight_core.config.models import AgentSightConfig
+from agentsight_core.errors import Retryable
 from agentsight_core.ports import Exporter
 from agentsight_core.runtime.notes import announced, leave_ledger
 from agentsight_core.telemetry.certificates import CertificateCollector, certificate_files
@@ -47,6 +48,7 @@ from agentsight_aggregator.worker.aggregator import Aggregator
 _log = logging.getLogger(__name__)
 
 _SETTLE_S = 20.0
+_RETRY_S = 0.5
 
 
 class Service:
@@ -150,11 +152,25 @@ async def serve(config: AgentSightConfig, stop: asyncio.Event) -> None:
     """Run one aggregator until `stop` is set; it owns what its coordinator assigns to it."""
     async with connect(connection_settings(config, "aggregator")) as bus:
         prepare = partial(provision, bus, bus_settings(config))
-        await prepare()
+        if not config.coordination.endpoints:
+            await _until_done(prepare)
+        # In a group the leader prepares the bus before it assigns anything.
         async with _coordinator(config, prepare) as coordinator:
             service = Service(config, bus, coordinator)
             await service.run(stop)
     leave_ledger(config.node.state_dir, "aggregator", service.ledger)
+
+
+async def _until_done(prepare: OnLeader) -> None:
+    """Prepare the bus, as soon as it can be done: its servers may still look for a leader."""
+    while True:
+        try:
+            await prepare()
+        except Retryable as error:
+            _log.warning("the bus is not ready: %s", error)
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return
 
 
 def _coordinator(config: AgentSightConfig, on_leader: OnLeader) -> Coordinator:

@@ -192,7 +192,18 @@ async def _ensure_stream(bus: Bus, wanted: StreamConfig) -> None:
         await _apply(f"creating stream {wanted.name}", bus.js.add_stream, wanted)
         return
     _check_partitions(found, wanted)
-    await _apply(f"updating stream {wanted.name}", bus.js.update_stream, wanted)
+    if _differs(found, wanted):
+        await _apply(f"updating stream {wanted.name}", bus.js.update_stream, wanted)
+
+
+def _differs(found: StreamConfig | ConsumerConfig, wanted: StreamConfig | ConsumerConfig) -> bool:
+    """Whether `found` lacks anything that `wanted` names.
+
+    An update takes the servers a vote, and is refused while one of them is away; a leader that has
+    just been elected should not wait for it.
+    """
+    have = found.as_dict()
+    return any(have.get(key) != value for key, value in wanted.as_dict().items() if value)
 
 
 def _check_partitions(found: StreamConfig, wanted: StreamConfig) -> None:
@@ -218,6 +229,8 @@ async def _ensure_consumer(bus: Bus, stream: str, wanted: ConsumerConfig) -> Non
                 f"{wanted.filter_subjects}: it was made by another version; a changed filter would "
                 "skip messages"
             )
+        if not _differs(found, wanted):
+            return
     with translated(f"creating consumer {wanted.durable_name} of {stream}"):
         await bus.js.add_consumer(stream, wanted)
 

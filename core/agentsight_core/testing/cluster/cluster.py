@@ -1,0 +1,260 @@
+"""The whole cluster: servers, aggregators, generators, and the network that they share.
+
+Must not judge what the cluster did: see `evidence` and `verdict`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from agentsight_core.bus import subjects
+from agentsight_core.bus.connection import Bus, ConnectionSettings, connect
+from agentsight_core.bus.failures import translated
+from agentsight_core.errors import AgentSightError
+from agentsight_core.testing.cluster.ledger import LedgerOfUnits, read_ledger_of_units
+from agentsight_core.testing.cluster.member import Member
+from agentsight_core.testing.cluster.network import Host, Network, running_network
+from agentsight_core.testing.cluster.servers import EtcdMember, NatsMember
+
+_PYTHON = [sys.executable, "-X", "faulthandler", "-m"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """The size of a cluster and its load."""
+
+    nats: int = 3
+    etcd: int = 3
+    aggregators: int = 3
+    nodes: int = 2
+    replicas: int = 3
+    partitions: int = 4
+    sessions_per_node: int = 4
+    # Units a second of each node.
+    rate: float = 40.0
+    padding_bytes: int = 0
+    lease_seconds: int = 2
+    checkpoint_ms: int = 1000
+    tick_ms: int = 1000
+    spool_bytes: int = 256 << 20
+    nats_store_bytes: int = 16 << 30
+    etcd_quota_bytes: int = 0
+    otlp_endpoint: str = ""
+
+
+class Cluster:
+    """Members by kind; use `running_cluster` to get one."""
+
+    def __init__(self, folder: Path, settings: ClusterSettings, network: Network) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.network = network
+        self.nats: list[NatsMember] = []
+        self.etcd: list[EtcdMember] = []
+        self.aggregators: list[Member] = []
+        self.nodes: list[Member] = []
+
+    @property
+    def members(self) -> list[Member]:
+        """All members."""
+        return [*self.nats, *self.etcd, *self.aggregators, *self.nodes]
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Addresses of the bus."""
+        return tuple(member.url for member in self.nats)
+
+    async def build(self) -> None:
+        """Make hosts and configuration; start nothing."""
+        settings = self.settings
+        nats_hosts = [await self.network.host(f"nats{n}") for n in range(settings.nats)]
+        etcd_hosts = [await self.network.host(f"etcd{n}") for n in range(settings.etcd)]
+        for host in nats_hosts:
+            folder = self._folder(host)
+            self.nats.append(NatsMember(host, folder, nats_hosts, settings.nats_store_bytes))
+        for host in etcd_hosts:
+            folder = self._folder(host)
+            self.etcd.append(EtcdMember(host, folder, etcd_hosts, settings.etcd_quota_bytes))
+        for number in range(settings.aggregators):
+            await self.add_aggregator(f"agg{number}")
+        for number in range(settings.nodes):
+            await self.add_node(f"node{number}")
+
+    async def start(self) -> None:
+        """Start everything, in the order in which it is needed, and wait until events flow."""
+        await asyncio.gather(*(member.start() for member in [*self.nats, *self.etcd]))
+        await self.healthy()
+        for member in [*self.aggregators, *self.nodes]:
+            await member.start()
+        await self.flows()
+
+    async def add_aggregator(self, name: str, program: Sequence[str] = ()) -> Member:
+        """Make one more aggregator, not started; `program` replaces the one of this tree."""
+        host = await self.network.host(name)
+        folder = self._folder(host)
+        config = folder / "config.yaml"
+        config.write_text(yaml.safe_dump(self._aggregator_config(name, folder)))
+        command = [*(program or [*_PYTHON, "agentsight_aggregator"]), "--config", str(config)]
+        member = Member(host, folder, command)
+        self.aggregators.append(member)
+        return member
+
+    async def add_node(self, name: str, **options: object) -> Member:
+        """Make one more generator, not started."""
+        host = await self.network.host(name)
+        settings = self.settings
+        values = {
+            "folder": self._folder(host),
+            "node": name,
+            "servers": ",".join(self.servers),
+            "sessions": settings.sessions_per_node,
+            "rate": settings.rate,
+            "padding": settings.padding_bytes,
+            "spool-bytes": settings.spool_bytes,
+            **options,
+        }
+        module = "agentsight_core.testing.cluster.generator"
+        arguments = [f"--{key}={value}" for key, value in values.items()]
+        member = Member(host, self._folder(host), [*_PYTHON, module, *arguments])
+        self.nodes.append(member)
+        return member
+
+    def _folder(self, host: Host) -> Path:
+        folder = self.folder / host.name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _aggregator_config(self, name: str, folder: Path) -> dict[str, object]:
+        settings = self.settings
+        config: dict[str, object] = {
+            "node": {"cluster": "test", "name": name, "state_dir": str(folder / "state")},
+            "bus": {
+                "embedded": False,
+                "servers": list(self.servers),
+                "partitions": settings.partitions,
+                "replicas": settings.replicas,
+            },
+            "aggregator": {
+                "checkpoint_interval_ms": settings.checkpoint_ms,
+                "tick_interval_ms": settings.tick_ms,
+            },
+            "exporters": {
+                "prometheus": {"port": 0},
+                "otlp": {"endpoint": settings.otlp_endpoint},
+            },
+        }
+        if self.etcd:
+            config["coordination"] = {
+                "endpoints": [member.url for member in self.etcd],
+                "lease_s": settings.lease_seconds,
+            }
+        return config
+
+    def ledger(self, node: Member) -> LedgerOfUnits:
+        """Return what a generator says it did."""
+        return read_ledger_of_units(node.folder / "ledger")
+
+    @contextlib.asynccontextmanager
+    async def bus(self, name: str = "oracle") -> AsyncIterator[Bus]:
+        """Connect to the bus."""
+        async with connect(ConnectionSettings(self.servers, name, request_seconds=2.0)) as bus:
+            yield bus
+
+    async def healthy(self, seconds: float = 60.0) -> None:
+        """Wait until every bus server that runs takes part fully."""
+        for member in self.nats:
+            if member.runs:
+                await patiently(member.healthy, seconds)
+
+    async def flows(self, seconds: float = 60.0, more: int = 50) -> None:
+        """Wait until `more` new findings are in FINDINGS of every partition that has sessions."""
+        async with self.bus("flow") as bus:
+            before: dict[str, int] = {}
+
+            async def advanced() -> bool:
+                counts = await _counts(bus)
+                if not before:
+                    before.update(counts)
+                return len(counts) > 0 and all(
+                    count >= before.get(partition, 0) + (more if partition in before else 1)
+                    for partition, count in counts.items()
+                )
+
+            await patiently(advanced, seconds)
+
+    async def stream_leader(self, stream: str = subjects.EVENTS) -> NatsMember:
+        """Return the server that leads a stream."""
+        async with self.bus("leader") as bus:
+            info = await bus.stream_state(stream)
+        name = info.cluster.leader
+        return next(member for member in self.nats if member.name == name)
+
+    async def settle(self, seconds: float = 120.0) -> None:
+        """Let the generators deliver what they have and end; then the aggregators; wait for it."""
+        for node in self.nodes:
+            if node.runs:
+                status = await node.stop(seconds)
+                assert status == 0, f"{node.name}: status {status}\n{node.output()[-3000:]}"
+        for aggregator in self.aggregators:
+            if aggregator.runs:
+                status = await aggregator.stop(seconds)
+                assert status == 0, f"{aggregator.name}: {status}\n{aggregator.output()[-3000:]}"
+
+    async def kill_all(self) -> None:
+        """Kill every member."""
+        await asyncio.gather(*(member.kill() for member in self.members))
+
+
+async def patiently(condition: Callable[[], Awaitable[bool]], seconds: float) -> None:
+    """Ask until `condition` holds; errors of ours count as no. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while True:
+            with contextlib.suppress(AgentSightError):
+                if await condition():
+                    return
+            await asyncio.sleep(0.1)
+
+
+async def _counts(bus: Bus) -> dict[str, int]:
+    """Return the number of findings by partition."""
+    with translated("counting the findings"):
+        info = await bus.js.stream_info(subjects.FINDINGS, subjects_filter="findings.>")
+    counts: dict[str, int] = {}
+    for subject, count in (info.state.subjects or {}).items():
+        partition = subject.split(".")[1]
+        counts[partition] = counts.get(partition, 0) + count
+    return counts
+
+
+@contextlib.asynccontextmanager
+async def running_cluster(folder: Path, settings: ClusterSettings) -> AsyncIterator[Cluster]:
+    """Build and start a cluster in `folder`; kill it at the end."""
+    async with running_network() as network:
+        cluster = Cluster(folder, settings, network)
+        try:
+            await cluster.build()
+            await cluster.start()
+            yield cluster
+        except BaseException:
+            _keep_logs(cluster)
+            raise
+        finally:
+            await cluster.kill_all()
+
+
+def _keep_logs(cluster: Cluster) -> None:
+    """Copy the members' output to where a failed run can be looked at."""
+    kept = cluster.folder.parent / f"{cluster.folder.name}-logs"
+    for member in cluster.members:
+        source = member.folder / "output.log"
+        if source.exists():
+            kept.mkdir(exist_ok=True)
+            shutil.copy(source, kept / f"{member.name}.log")

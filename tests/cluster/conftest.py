@@ -1,0 +1,133 @@
+import contextlib
+import itertools
+import json
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from agentsight_aggregator.fold import build_fold
+from agentsight_aggregator.worker.checkpoints import CheckpointStore
+from agentsight_aggregator.worker.folding import Folding
+from agentsight_core.testing.cluster.cluster import Cluster, ClusterSettings, running_cluster
+from agentsight_core.testing.cluster.evidence import Evidence, Stored, gather
+from agentsight_core.testing.cluster.recovery import takeovers
+from agentsight_core.testing.cluster.verdict import Replayed, Saved, Verdict, judge
+
+RESULTS = Path(os.environ.get("CLUSTER_RESULTS", "/dev/null"))
+
+
+def replay(partition: int, messages: Sequence[Stored]) -> Replayed:
+    """Fold `messages` in one go, as a worker that nothing ever happens to."""
+    folding = Folding(partition, build_fold())
+    findings: list[tuple[str, bytes]] = []
+    for message in messages:
+        if message.subject.startswith("tick."):
+            result = folding.tick(message.sequence, message.data)
+        else:
+            result = folding.frame(message.sequence, message.data, replayed=message.replayed)
+        findings += [
+            (f"{message.sequence}.{number}", finding.SerializeToString(deterministic=True))
+            for number, finding in enumerate(result.findings, start=1)
+        ]
+    calls = sum(
+        sample.value
+        for sample in folding.fold.samples()
+        if sample.name == "agentsight.exchanges" and ("kind", "llm") in sample.labels
+    )
+    return Replayed(findings, int(calls), folding.snapshot())
+
+
+async def checkpoints(bus, partitions: int) -> dict[int, Saved]:
+    found = {}
+    for partition in range(partitions):
+        store = CheckpointStore(bus, partition)
+        state = await store.load()
+        if state is not None:
+            found[partition] = Saved(await store.position(), state)
+    return found
+
+
+@dataclass
+class Run:
+    """A cluster under a fault, its random numbers, and what came of it."""
+
+    row: str
+    fault: str
+    cluster: Cluster
+    random: random.Random
+    seed: int
+    evidence: Evidence = field(default_factory=Evidence)
+    verdict: Verdict = field(default_factory=Verdict)
+    # When faults happened, Unix seconds.
+    faults_s: list[float] = field(default_factory=list)
+    takeover_s: list[float] = field(default_factory=list)
+    notes: dict[str, object] = field(default_factory=dict)
+
+    def happens(self) -> None:
+        """Note that a fault happens now."""
+        self.faults_s.append(time.time())
+
+    async def finish(self, *, settle_s: float = 120.0) -> Verdict:
+        """End the load, read everything back, judge it, and write a line of the results."""
+        await self.cluster.healthy()
+        await self.cluster.settle(settle_s)
+        async with self.cluster.bus() as bus:
+            self.evidence = await gather(bus)
+            saved = await checkpoints(bus, self.cluster.settings.partitions)
+        ledgers = [self.cluster.ledger(node) for node in self.cluster.nodes]
+        self.verdict = judge(self.evidence, ledgers, saved, replay)
+        for fault_s, next_s in itertools.pairwise([*self.faults_s, float("inf")]):
+            self.takeover_s += takeovers(self.evidence.findings, fault_s, next_s).values()
+        self._report()
+        return self.verdict
+
+    def _report(self) -> None:
+        verdict = self.verdict
+        line = {
+            "row": self.row,
+            "fault": self.fault,
+            "seed": self.seed,
+            "faults": len(self.faults_s),
+            "units": verdict.units,
+            "lost": len(verdict.lost),
+            "declared": dict(verdict.declared),
+            "undurable": verdict.undurable,
+            "twice": len(verdict.twice),
+            "disorder": len(verdict.disorder),
+            "other": {name: shown[0] for name, shown in verdict.faults.items()},
+            "repeated_frames": verdict.repeated_frames,
+            "takeover_s": [round(seconds, 3) for seconds in self.takeover_s],
+            "notes": self.notes,
+        }
+        print(json.dumps(line))
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+@pytest.fixture
+def seed(request) -> int:
+    """From CLUSTER_SEED, else new; printed, so that a failing run can be repeated."""
+    number = int(os.environ.get("CLUSTER_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+    print(f"CLUSTER_SEED={number} {request.node.nodeid}")
+    return number
+
+
+StartRun = Callable[..., contextlib.AbstractAsyncContextManager[Run]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, seed: int, request) -> StartRun:
+    """Gives `run(fault, **settings)`: a context manager with a Run on a cluster that works."""
+
+    @contextlib.asynccontextmanager
+    async def start(fault: str, **settings: object) -> AsyncIterator[Run]:
+        row = Path(request.node.fspath).stem.removeprefix("test_row_").split("_")[0]
+        wanted = ClusterSettings(**settings)
+        async with running_cluster(tmp_path / "cluster", wanted) as cluster:
+            yield Run(row, fault, cluster, random.Random(seed), seed)
+
+    return start
