@@ -6,6 +6,7 @@ calls, process events into the process table; then lets each session settle what
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
@@ -52,6 +53,9 @@ class FoldState(msgspec.Struct):
     # Sessions that were written to the end, for events that come late.
     ended: dict[int, None] = {}
     losses: int = 0
+    # What the log has said last of the settings that may change; None: not yet written down.
+    content_on_spans: bool | None = None
+    session_idle_ns: int | None = None
 
 
 class PartitionFold:
@@ -69,11 +73,15 @@ class PartitionFold:
         self._calls = Calls(self._output, Turns(self._output), tools, self._causes)
         self._lives = Sessions(self._output, self._calls, tools, self._processes, self._causes)
         self._state = FoldState()
+        self._set(settings.content_on_spans, settings.session_idle_ns)
 
     def observe(self, event: pb.Event) -> list[Finding]:
         """Take the next event of the log; return what has become final by it."""
         kind = event.WhichOneof("body")
         if kind == "tick":
+            if event.tick.HasField("settings"):
+                wanted = event.tick.settings
+                self._set(wanted.content_on_spans, wanted.session_idle_ns)
             return self.advance(event.wall_ns)
         if kind == "lost":
             self._lose(event)
@@ -123,6 +131,21 @@ class PartitionFold:
         self._state = restored
         self._assembler.state = restored.exchanges
         self._meter.state = restored.measures
+        content, idle_ns = restored.content_on_spans, restored.session_idle_ns
+        settings = self._settings
+        self._set(
+            settings.content_on_spans if content is None else content,
+            settings.session_idle_ns if idle_ns is None else idle_ns,
+        )
+
+    def _set(self, content_on_spans: bool, session_idle_ns: int) -> None:
+        """Fold by these settings from now on; they belong to the state."""
+        self._state.content_on_spans = content_on_spans
+        self._state.session_idle_ns = session_idle_ns
+        self._settings = dataclasses.replace(
+            self._settings, content_on_spans=content_on_spans, session_idle_ns=session_idle_ns
+        )
+        self._output.settings = self._settings
 
     def _observe_in_session(self, event: pb.Event, kind: str) -> None:
         session = self._state.sessions.get(event.session) or self._enter(event)

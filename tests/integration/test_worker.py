@@ -12,6 +12,7 @@ import pytest
 from agentsight_aggregator.coordination.local import LocalCoordinator
 from agentsight_aggregator.worker.aggregator import Aggregator, AggregatorSettings
 from agentsight_aggregator.worker.answers import Answer, Answers, Fenced
+from agentsight_aggregator.worker.checkpoints import CheckpointStore
 from agentsight_aggregator.worker.partition import PartitionWorker, WorkerSettings
 from agentsight_aggregator.worker.reader import ReaderSettings
 from agentsight_core import wire
@@ -273,3 +274,26 @@ async def test_step_larger_than_a_batch(tmp_path: Path) -> None:
         found = await findings_of(running.bus, 1)
     assert len(found[0]) == 2400
     assert len({data for _, data in found[0]}) == 2400
+
+
+async def test_a_fold_that_began_is_saved_before_anything_is_folded(tmp_path: Path) -> None:
+    """A successor has to begin with the same settings, also when there is no other checkpoint."""
+    async with running_bus(tmp_path, BusSettings(partitions=1)) as running:
+        async with working(running.bus, 1, Ledger()):
+            pass
+        store = CheckpointStore(running.bus, 0)
+        assert await store.load() is not None
+        assert await store.position() == 0
+
+
+async def test_new_settings_stand_in_the_log_at_once(tmp_path: Path) -> None:
+    wanted = pb.Tick(settings=pb.FoldSettings(content_on_spans=True, session_idle_ns=7))
+    async with running_bus(tmp_path, BusSettings(partitions=1)) as running:
+        slow = replace(SETTINGS, worker=replace(QUICK, tick_seconds=3600.0))
+        async with working(running.bus, 1, Ledger(), settings=slow) as aggregator:
+            aggregator.apply(replace(slow, worker=replace(slow.worker, tick=wanted)))
+            async with asyncio.timeout(30):
+                while not (told := await running.bus.last(subjects.EVENTS, "tick.0")):  # noqa: ASYNC110  # the bus tells by being asked
+                    await asyncio.sleep(0.01)
+    _, events = wire.decode_frame(told.data)
+    assert [event.tick for event in events] == [wanted]

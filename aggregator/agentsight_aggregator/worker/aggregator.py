@@ -80,6 +80,12 @@ class Aggregator:
             for worker in self._workers.values():
                 worker.stop()
 
+    def apply(self, settings: AggregatorSettings) -> None:
+        """Work by other settings from now on, on the partitions that are owned too."""
+        self._settings = settings
+        for worker in self._workers.values():
+            worker.apply(settings.worker)
+
     def stop(self) -> None:
         """Let `run` save the checkpoints and return."""
         self._stopping.set()

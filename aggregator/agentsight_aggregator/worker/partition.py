@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 import uuid
@@ -49,6 +50,8 @@ class WorkerSettings:
     # When nothing but the clock has moved; below the consumer's time to acknowledge.
     idle_checkpoint_seconds: float = 20.0
     tick_seconds: float = 5.0
+    # What the partition's clock says beside the time.
+    tick: pb.Tick = field(default_factory=pb.Tick)
     # Opens sealed frames; None: none are expected.
     opener: Opener | None = None
 
@@ -73,6 +76,7 @@ class PartitionWorker:
         # Up to here this process has counted frames; a replay does not count again.
         self._counted = 0
         self._stopping = asyncio.Event()
+        self._changed = asyncio.Event()
         self._stepped = asyncio.Condition()
         self._folding: Folding | None = None
         self._answers = Answers(bus, partition, "")
@@ -98,6 +102,11 @@ class PartitionWorker:
     def stop(self) -> None:
         """Let `run` save a checkpoint and return."""
         self._stopping.set()
+
+    def apply(self, settings: WorkerSettings) -> None:
+        """Go on in another rhythm; a new tick goes into the log at once. How to read stays."""
+        self._settings = dataclasses.replace(settings, reader=self._settings.reader)
+        self._changed.set()
 
     async def run(self) -> None:
         """Take the partition and work on it until `stop`.
@@ -130,6 +139,10 @@ class PartitionWorker:
         await self._reader.start(folding.position)
         self._unacknowledged = []
         self._saved_at, self._saved_position = time.monotonic(), folding.position
+        if state is None:
+            # With what settings the fold begins is part of its state: a successor that repeats it
+            # must begin with the same ones.
+            await self._save(folding)
         self._folding = folding
         return folding
 
@@ -241,7 +254,10 @@ class PartitionWorker:
 
     async def _tick_forever(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.tick_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.tick_seconds):
+                    await self._changed.wait()
+            self._changed.clear()
             try:
                 await self.tick()
             except AgentSightError as error:
@@ -252,7 +268,7 @@ class PartitionWorker:
         """Put the present time into the partition's log; return its place there."""
         now_ns = time.time_ns()
         header = pb.FrameHeader(agent_id="tick", epoch_ns=now_ns, seq=1, event_count=1)
-        event = pb.Event(wall_ns=now_ns, tick=pb.Tick())
+        event = pb.Event(wall_ns=now_ns, tick=self._settings.tick)
         frame = wire.encode_frame(header, wire.encode_events([event]))
         return await self._bus.publish(Outgoing(subjects.tick_subject(self.partition), frame))
 

@@ -374,5 +374,15 @@ class Lost(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., reason: _Optional[str] = ..., count: _Optional[int] = ..., unit: _Optional[str] = ..., first_boot_ns: _Optional[int] = ..., place: _Optional[str] = ...) -> None: ...
 
 class Tick(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("settings",)
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    settings: FoldSettings
+    def __init__(self, settings: _Optional[_Union[FoldSettings, _Mapping]] = ...) -> None: ...
+
+class FoldSettings(_message.Message):
+    __slots__ = ("content_on_spans", "session_idle_ns")
+    CONTENT_ON_SPANS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_IDLE_NS_FIELD_NUMBER: _ClassVar[int]
+    content_on_spans: bool
+    session_idle_ns: int
+    def __init__(self, content_on_spans: _Optional[bool] = ..., session_idle_ns: _Optional[int] = ...) -> None: ...
