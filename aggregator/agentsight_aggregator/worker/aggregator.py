@@ -91,27 +91,36 @@ class Aggregator:
         self._stopping.set()
 
     async def settle(self) -> None:
-        """Return when everything that was in EVENTS at the call is answered in FINDINGS."""
+        """Return when everything that was in EVENTS at the call is answered in FINDINGS.
+
+        Partitions that are given up meanwhile are left to their new owners.
+        """
         async with asyncio.TaskGroup() as group:
-            for worker in self._workers.values():
-                group.create_task(_settle(worker))
+            for assignment, working in self._tasks.items():
+                group.create_task(_settle(self._workers[assignment], working))
 
     async def _follow(self, group: asyncio.TaskGroup) -> None:
+        # Partition to the worker that saves its place there, after another member got it.
+        ending: dict[int, asyncio.Task[None]] = {}
         async for mine in self._coordinator.assignments():
             for gone in self._workers.keys() - mine:
-                self._workers[gone].stop()
-                await asyncio.wait([self._tasks.pop(gone)])
-                del self._workers[gone]
+                self._workers.pop(gone).stop()
+                ending[gone.partition] = self._tasks.pop(gone)
             for new in mine - self._workers.keys():
                 worker = PartitionWorker(
                     new.partition, self._make_fold, self._bus, self._ledger, self._settings.worker
                 )
                 self._workers[new] = worker
                 self._tasks[new] = group.create_task(
-                    self._work(new, worker), name=f"partition-{new.partition}"
+                    self._work(new, worker, ending.pop(new.partition, None)),
+                    name=f"partition-{new.partition}",
                 )
 
-    async def _work(self, assignment: Assignment, worker: PartitionWorker) -> None:
+    async def _work(
+        self, assignment: Assignment, worker: PartitionWorker, former: asyncio.Task[None] | None
+    ) -> None:
+        if former is not None:
+            await asyncio.wait([former])
         wait = self._settings.first_wait_seconds
         while self._coordinator.owns(assignment) and not self._stopping.is_set():
             began = time.monotonic()
@@ -141,7 +150,18 @@ class Aggregator:
                 _log.info("EVENTS is not trimmed: %s", error)
 
 
-async def _settle(worker: PartitionWorker) -> None:
+async def _settle(worker: PartitionWorker, working: asyncio.Task[None]) -> None:
+    """Return when `worker` has answered what is in its log now, or has ended."""
+    answering = asyncio.ensure_future(_answer(worker))
+    try:
+        await asyncio.wait([answering, working], return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            answering.result()
+    finally:
+        answering.cancel()
+
+
+async def _answer(worker: PartitionWorker) -> None:
     while True:
         try:
             sequence = await worker.tick()
