@@ -11,6 +11,7 @@ import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 from agentsight_core.parsers.eventstream import EventStreamMessage, EventStreamParser
 from agentsight_core.parsers.messages import Malformed
 from agentsight_core.parsers.ndjson import JsonStreamParser, JsonText
@@ -90,11 +91,25 @@ def _read_sse(data: bytes) -> Body:
     for event in (*parser.feed(data), *parser.close()):
         if isinstance(event, Malformed):
             body.problems.append(f"stream: {event.reason} at byte {event.offset}")
-        elif event.data.strip() == "[DONE]":
-            body.done = True
-        elif event.data.strip():
-            _add_event(body, body.chunks, event)
+            continue
+        for part in _split_event(event):
+            if part.data.strip() == "[DONE]":
+                body.done = True
+            elif part.data.strip():
+                _add_event(body, body.chunks, part)
     return body
+
+
+def _split_event(event: ServerSentEvent) -> list[ServerSentEvent]:
+    """Return the events of a block whose lines are one JSON each: blank lines between were lost."""
+    lines = event.data.split("\n")
+    if len(lines) == 1 or _is_json(event.data) or not all(_is_json(line) for line in lines):
+        return [event]
+    return [msgspec.structs.replace(event, data=line) for line in lines]
+
+
+def _is_json(words: str) -> bool:
+    return words == "[DONE]" or not decode_json(words.encode("utf-8", "replace"))[1]
 
 
 def _add_event(body: Body, chunks: list[Chunk], event: ServerSentEvent) -> None:

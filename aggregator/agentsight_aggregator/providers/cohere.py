@@ -119,7 +119,8 @@ def _finish(answer: Answer, delta: dict[str, object]) -> None:
     answer.finish_reasons = [reason] if reason else []
     _set_usage(answer, delta.get("usage"))
     if reason.startswith("ERROR"):
-        answer.failure = {"code": reason, "message": text(delta.get("error"))}
+        kind = text(delta.get("error_type")) or reason
+        answer.failure = {"code": kind, "message": text(delta.get("error"))}
 
 
 # ---- version 1 ----

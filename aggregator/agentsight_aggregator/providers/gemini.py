@@ -17,6 +17,7 @@ from agentsight_aggregator.providers.drafts import (
     tool_definitions,
     words,
 )
+from agentsight_aggregator.providers.gemini_calls import join_calls
 from agentsight_aggregator.providers.messages import (
     Part,
     build_message,
@@ -94,9 +95,12 @@ def _read_content(content: dict[str, object]) -> Message:
 
 
 def _read_parts(content: dict[str, object]) -> list[Part]:
+    return [_read_part(part) for part in _parts_of(content)]
+
+
+def _parts_of(content: dict[str, object]) -> list[dict[str, object]]:
     parts = content.get("parts")
-    given = [parts] if isinstance(parts, dict) else records(parts)
-    return [_read_part(part) for part in given]
+    return [parts] if isinstance(parts, dict) else records(parts)
 
 
 def _read_part(part: dict[str, object]) -> Part:
@@ -129,7 +133,7 @@ def _read_stream(chunks: list[Chunk]) -> Answer:
     """Chunks are whole answers with the next part of the content; usage is restated, last wins."""
     answer = Answer(finished=False)
     usage: dict[str, object] = {}
-    parts: dict[int, list[Part]] = {}
+    parts: dict[int, list[dict[str, object]]] = {}
     reasons: dict[int, str] = {}
     for chunk in chunks:
         # Gemini CLI's backend wraps each answer.
@@ -140,7 +144,7 @@ def _read_stream(chunks: list[Chunk]) -> Answer:
         for position, candidate in enumerate(records(value.get("candidates"))):
             index = count(candidate.get("index"))
             index = position if index is None else index
-            new = _read_parts(record(candidate.get("content")))
+            new = _parts_of(record(candidate.get("content")))
             parts.setdefault(index, []).extend(new)
             if new:
                 answer.content_offsets.append(chunk.offset)
@@ -152,7 +156,8 @@ def _read_stream(chunks: list[Chunk]) -> Answer:
             answer.finish_reasons = [blocked]
     answer.finished = bool(reasons) or bool(answer.finish_reasons)
     for index in sorted(parts):
-        answer.messages.append(build_message("assistant", _joined(parts[index])))
+        read = [_read_part(part) for part in join_calls(parts[index])]
+        answer.messages.append(build_message("assistant", _joined(read)))
     answer.usage = _read_usage(usage)
     answer.finish_reasons += [reasons[index] for index in sorted(reasons)]
     return answer

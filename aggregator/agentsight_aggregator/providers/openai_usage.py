@@ -8,6 +8,8 @@ from __future__ import annotations
 from agentsight_aggregator.call import Usage
 from agentsight_aggregator.providers.payload import count, record
 
+_PERPLEXITY = frozenset({"num_search_queries", "citation_tokens"})
+
 
 def read_usage(value: object, model: str = "") -> Usage:
     """Return the counts of a `usage` object; None for what it does not say.
@@ -66,13 +68,15 @@ def _output_tokens(
 ) -> int | None:
     """OpenAI counts reasoning in completion_tokens; x.ai and Perplexity count it beside them.
 
-    The sum tells which: prompt + completion + reasoning = total, or more reasoning than completion.
-    Perplexity's sum leaves reasoning out, but it alone counts searches.
+    The sum tells which: prompt + completion + reasoning = total. Perplexity and Vercel leave
+    reasoning out of the sum, but they alone count searches and tell a market_cost. More reasoning
+    than completion is said to be within it by OpenRouter, which estimates it: its sum holds.
     """
     output = _first(usage, "completion_tokens", "output_tokens")
     if output is None or not reasoning:
         return output
     whole = count(usage.get("total_tokens"))
-    apart = whole is not None and whole == (input_tokens or 0) + output + reasoning
-    by_name = "num_search_queries" in usage or "citation_tokens" in usage
-    return output + reasoning if apart or by_name or reasoning > output else output
+    visible = (input_tokens or 0) + output
+    apart = whole == visible + reasoning or (reasoning > output and whole != visible)
+    by_name = not _PERPLEXITY.isdisjoint(usage) or ("market_cost" in usage and reasoning > output)
+    return output + reasoning if apart or by_name else output
