@@ -6,12 +6,12 @@ Must not import the command: it is run as a program of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,10 @@ CALLER = """
 import http.client, json, os, ssl, sys
 context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
 connection = http.client.HTTPSConnection("localhost", int(os.environ["PORT"]), context=context)
+headers = {"anthropic-version": "2023-06-01"}
 for line in sys.stdin:
     ask = {"model": sys.argv[1], "max_tokens": int(line), "messages": []}
-    connection.request("POST", "/v1/messages", json.dumps(ask))
+    connection.request("POST", "/v1/messages", json.dumps(ask), headers)
     assert json.loads(connection.getresponse().read())["stop_reason"] == "end_turn"
     print(line, end="", flush=True)
 connection.close()
@@ -55,11 +56,7 @@ class RunningUp:
         if component != "nats-server":
             note = read_note(self.state_dir, component)
             return int(str(note["pid"])) if note else 0
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                if Path(f"/proc/{child}/comm").read_text().strip() == component:
-                    return int(child)
-        return 0
+        return next((pid for pid in _children(self.process.pid) if _program(pid) == component), 0)
 
     def telemetry_port(self, component: str) -> int:
         """Return the port of a component's /metrics and /ledger."""
@@ -92,6 +89,19 @@ class RunningUp:
     def calls(self, model: str) -> list[int]:
         """Return the numbers of the calls of `model` in that file, in its order."""
         return call_numbers(self.findings(), model)
+
+
+def _children(pid: int) -> list[int]:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        tasks = Path(f"/proc/{pid}/task").iterdir()
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return []
+
+
+def _program(pid: int) -> str:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
@@ -131,7 +141,7 @@ async def start_up(folder: Path, settings: Mapping[str, str]) -> asyncio.subproc
         )
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def running_up(
     folder: Path, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[RunningUp]:
@@ -171,7 +181,7 @@ class Caller:
             assert await self.process.stdout.readline() == b"%d\n" % number
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def caller(server: LlmTlsServer, model: str) -> AsyncIterator[Caller]:
     """Run the program; at the end of the context its input ends, and so does it."""
     process = await asyncio.create_subprocess_exec(
