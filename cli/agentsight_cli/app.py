@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentsight_cli.app_certs import certs_app
 from agentsight_cli.app_dlq import dlq_app
 from agentsight_cli.options import ConfigFile, Json, StateDir, configuration
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(certs_app, name="certs")
 
 
 class ReplayFormat(enum.StrEnum):

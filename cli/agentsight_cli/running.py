@@ -85,8 +85,7 @@ async def _subscribed(
         )
     try:
         async for message in subscription.messages:
-            data = bus.opened(message.subject, message.data, message.headers)
-            yield Finding.FromString(data), message.metadata.num_pending
+            yield Finding.FromString(bus.content(message)), message.metadata.num_pending
     finally:
         # The server forgets an ephemeral consumer by itself, but not at once. If the connection is
         # gone already, that has to do.

@@ -125,7 +125,7 @@ class CheckpointStore:
 
     def _opened(self, message: StoredMessage) -> bytes:
         try:
-            return self._bus.opened(message.subject, message.data, message.headers)
+            return self._bus.content(message)
         except CannotOpen as error:
             # To fold everything anew would be wrong: the old frames may be trimmed.
             raise Retryable(f"the checkpoint of partition {self._partition}: {error}") from error

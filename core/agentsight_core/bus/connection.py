@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import nats
 import nats.errors
 from nats.aio.client import DEFAULT_INBOX_PREFIX
+from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, StreamConfig
 
 from agentsight_core.bus import subjects
@@ -181,17 +182,18 @@ class Bus:
         keys = self._group_keys
         if keys is None or not message.data or not message.subject.startswith(subjects.SEALED):
             return message
-        key_id, data = keys.seal(message.data, message.subject.encode())
+        key_id, data = keys.seal(message.data, subjects.sealed_place(message.subject))
         return Outgoing(message.subject, data, {**message.headers, subjects.KEY: key_id})
 
-    def opened(self, subject: str, data: bytes, headers: Mapping[str, str] | None) -> bytes:
-        """Return the content of a stored message; raises CannotOpen without the key it needs."""
-        key_id = (headers or {}).get(subjects.KEY)
+    def content(self, message: StoredMessage | Msg) -> bytes:
+        """Return what was written, also if it is sealed; raises CannotOpen without its key."""
+        data = bytes(message.data or b"")
+        key_id = (message.headers or {}).get(subjects.KEY)
         if not key_id:
             return data
         if self._group_keys is None:
             raise CannotOpen(f"it is sealed for key {key_id}, and no keys are configured here")
-        return self._group_keys.open(key_id, data, subject.encode())
+        return self._group_keys.open(key_id, data, subjects.sealed_place(message.subject))
 
     async def append(
         self, messages: Sequence[Outgoing], subject_filter: str, expected_last: int

@@ -79,11 +79,16 @@ class ExportRunner:
         self._position = 0
         self._idle_fetches = 0
         self._progress = asyncio.Condition()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let `run` return after the batch under way; one that its sink does not take stays."""
+        self._stopping.set()
 
     async def run(self) -> None:
-        """Export until cancelled."""
+        """Export until `stop` or cancelled."""
         wait = self._settings.first_wait_seconds
-        while True:
+        while not self._stopping.is_set():
             began = time.monotonic()
             try:
                 await provision_exporter(self._bus, self.name)
@@ -93,8 +98,13 @@ class ExportRunner:
             if time.monotonic() - began > self._settings.last_wait_seconds:
                 # It worked for a while: this is a new failure.
                 wait = self._settings.first_wait_seconds
-            await asyncio.sleep(_jittered(wait))
+            await self._pause(wait)
             wait = min(wait * 2, self._settings.last_wait_seconds)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_jittered(seconds)):
+                await self._stopping.wait()
 
     async def settle(self) -> None:
         """Return when every finding that is in FINDINGS at the call is exported."""
@@ -116,7 +126,7 @@ class ExportRunner:
                 self._consumer, stream=subjects.FINDINGS
             )
         try:
-            while True:
+            while not self._stopping.is_set():
                 messages = await self._fetch(subscription)
                 if messages:
                     await self._export(messages)
@@ -158,8 +168,7 @@ class ExportRunner:
 
     async def _parse(self, message: Msg) -> _Item | None:
         try:
-            data = self._bus.opened(message.subject, message.data, message.headers)
-            return _Item(message, Finding.FromString(data))
+            return _Item(message, Finding.FromString(self._bus.content(message)))
         except (CannotOpen, DecodeError) as error:
             await self._bury(message, str(error), attempts=1)
             return None
@@ -184,12 +193,14 @@ class ExportRunner:
             try:
                 await self._exporter.export([item.finding for item in items])
             except Retryable as error:
+                if self._stopping.is_set():
+                    raise
                 if wait == self._settings.first_wait_seconds:
                     _log.warning("exporter %s waits for its sink: %s", self.name, error)
                 self.retries += 1
             else:
                 return
-            await asyncio.sleep(_jittered(wait))
+            await self._pause(wait)
             wait = min(wait * 2, self._settings.last_wait_seconds)
 
     async def _bury(self, message: Msg, error: str, attempts: int) -> None:

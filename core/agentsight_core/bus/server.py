@@ -41,6 +41,8 @@ class ServerSettings:
     # 0: one that is free; it is kept over restarts of the same NatsServer.
     port: int = 0
     max_store_bytes: int = 20 << 30
+    # Configuration of TLS and users, as `agentsight certs` writes it; None: a token, no TLS.
+    security_file: Path | None = None
     # How long to wait for the server to be ready, and to end.
     start_seconds: float = 20.0
     stop_seconds: float = 10.0
@@ -137,7 +139,7 @@ server_name: agentsight
 host: 127.0.0.1
 port: {self.port or -1}
 ports_file_dir: {json.dumps(str(folder))}
-authorization {{ token: {json.dumps(self.token)} }}
+{self._security()}
 max_payload: {MAX_PAYLOAD_BYTES}
 max_pending: {16 * MAX_PAYLOAD_BYTES}
 lame_duck_duration: 30s
@@ -151,6 +153,13 @@ jetstream {{
   limits {{ batch {{ max_inflight_per_stream: 500 }} }}
 }}
 """
+
+    def _security(self) -> str:
+        file = self._settings.security_file
+        if file is None:
+            return f"authorization {{ token: {json.dumps(self.token)} }}"
+        # The server takes the path as relative to its own configuration.
+        return f"include {json.dumps(os.path.relpath(file, self._settings.folder))}"
 
     async def _wait_ready(self) -> None:
         assert self._process is not None

@@ -39,7 +39,7 @@ REPLAYED = "Agentsight-Replayed"
 KEY = "Agentsight-Key"
 
 # Content is under these; without group keys it is stored as it is.
-SEALED = ("findings.", f"$KV.{CHECKPOINTS}.", f"$KV.{SESSIONS}.")
+SEALED = ("findings.", f"$KV.{CHECKPOINTS}.")
 
 _TOKEN = re.compile(r"[^A-Za-z0-9_=/:+-]")
 
@@ -62,7 +62,23 @@ def node_events(cluster: str, node: str) -> str:
 
 def node_inbox(node: str) -> str:
     """Return the prefix of the subjects on which an agent on `node` receives answers."""
-    return f"_INBOX_{token(node)}"
+    return f"_INBOX_node_{token(node)}"
+
+
+def role_inbox(role: str) -> str:
+    """Return the same for those who are not of a node: "aggregator", "cli"."""
+    return f"_INBOX_{token(role)}"
+
+
+def sealed_place(subject: str) -> bytes:
+    """Return what a sealed message on `subject` is bound to: the subject it was written to.
+
+    The server copies summaries into the bucket of sessions, to another subject.
+    """
+    if subject.startswith(f"$KV.{SESSIONS}."):
+        session, partition = subject.split(".")[2:4]
+        subject = f"findings.{partition}.{session}.session_summary"
+    return subject.encode()
 
 
 def message_id(header: pb.FrameHeader) -> str:

@@ -1,0 +1,181 @@
+"""Lays out everything that a cluster with secured wires needs, and adds to it later.
+
+What is there stays: a second call adds nodes and what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from agentsight_core import sealing
+from agentsight_core.bus import subjects
+from agentsight_core.errors import ConfigError
+
+from agentsight_cli.certs import users
+from agentsight_cli.certs.authority import Authority
+from agentsight_cli.certs.files import write_private
+
+FRAMES_PUBLIC = "frames.public"
+FRAMES_PRIVATE = "frames.private"
+GROUP = "group.key"
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_ROLES = {
+    "aggregator": users.aggregator_rights,
+    "operator": users.operator_rights,
+    "reader": users.reader_rights,
+}
+# Sealed with a key that is this many rotations old, nothing is left on the bus.
+_KEPT_KEYS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the set is for."""
+
+    cluster: str = "default"
+    nodes: tuple[str, ...] = ()
+    # DNS names and addresses under which servers are reached, beside those of loopback.
+    names: tuple[str, ...] = ()
+    # Addresses of the bus, for the configurations that are written.
+    servers: tuple[str, ...] = ()
+    days: int = 365
+    # Issue certificates anew that are there already.
+    renew: bool = False
+
+
+def make_set(folder: Path, wanted: Wanted) -> list[tuple[Path, str]]:
+    """Make what `wanted` asks for and is missing; return the files and what each is for."""
+    folder = folder.absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be used: {error.strerror}") from error
+    authority = Authority(folder)
+    _issue(authority, folder, "server", (*_LOOPBACK, *wanted.names), wanted)
+    for role in _ROLES:
+        _issue(authority, folder, role, (role,), wanted)
+    for node in wanted.nodes:
+        _issue(authority, folder, _file_name(node), (node,), wanted)
+    _make_keys(folder)
+    known = _write_users(folder, wanted)
+    write_private(folder / "nats-routes.conf", users.route_config(folder))
+    _write_configs(folder, wanted, known)
+    return _contents(known, folder)
+
+
+def rotate_keys(folder: Path) -> list[tuple[Path, str]]:
+    """Put a new sealing key of each kind before the old ones, which go on opening."""
+    private, public = sealing.new_frames_pair()
+    group = sealing.new_group_key()
+    for name, new in ((FRAMES_PRIVATE, private), (GROUP, group)):
+        path = folder / name
+        try:
+            old = path.read_text().splitlines(keepends=True)
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}; `agentsight certs init` first") from error
+        write_private(path, "".join([new, *old][:_KEPT_KEYS]))
+    # Last: aggregators can open what agents seal from now on.
+    write_private(folder / FRAMES_PUBLIC, public)
+    return [
+        (folder / FRAMES_PRIVATE, "first, to every aggregator: a new key, and the old ones"),
+        (folder / GROUP, "first, to every aggregator and reader: a new key, and the old ones"),
+        (folder / FRAMES_PUBLIC, "then to every node: agents seal for the new key at once"),
+    ]
+
+
+def _issue(
+    authority: Authority, folder: Path, name: str, names: Sequence[str], wanted: Wanted
+) -> None:
+    if wanted.renew or not (folder / f"{name}.pem").exists():
+        authority.issue(folder, name, names, wanted.days)
+
+
+def _make_keys(folder: Path) -> None:
+    if not (folder / FRAMES_PRIVATE).exists():
+        private, public = sealing.new_frames_pair()
+        write_private(folder / FRAMES_PRIVATE, private)
+        write_private(folder / FRAMES_PUBLIC, public)
+    if not (folder / GROUP).exists():
+        write_private(folder / GROUP, sealing.new_group_key())
+
+
+def _write_users(folder: Path, wanted: Wanted) -> list[str]:
+    """Write the server's configuration with all users of the folder; return all nodes."""
+    for node in wanted.nodes:
+        users.kept_seed(folder / f"{_file_name(node)}.nkey")
+    nodes = sorted(path.stem.removeprefix("node-") for path in folder.glob("node-*.nkey"))
+    entries = [
+        (role, users.kept_seed(folder / f"{role}.nkey"), rights())
+        for role, rights in _ROLES.items()
+    ]
+    entries += [
+        (
+            f"agent on {node}",
+            users.kept_seed(folder / f"{_file_name(node)}.nkey"),
+            users.agent_rights(wanted.cluster, node),
+        )
+        for node in nodes
+    ]
+    write_private(folder / "nats-users.conf", users.server_config(folder, entries))
+    return nodes
+
+
+def _write_configs(folder: Path, wanted: Wanted, nodes: Sequence[str]) -> None:
+    results = {"group_file": str(folder / GROUP)}
+    private = {**results, "frames_private_file": str(folder / FRAMES_PRIVATE)}
+    _write_config(folder, "aggregator", wanted, {"cluster": wanted.cluster}, private)
+    _write_config(folder, "operator", wanted, {"cluster": wanted.cluster}, private)
+    _write_config(folder, "reader", wanted, {"cluster": wanted.cluster}, results)
+    public = {"frames_public_file": str(folder / FRAMES_PUBLIC)}
+    for node in nodes:
+        names = {"cluster": wanted.cluster, "name": node}
+        _write_config(folder, _file_name(node), wanted, names, public)
+
+
+def _write_config(
+    folder: Path, name: str, wanted: Wanted, node: dict[str, str], seal: dict[str, str]
+) -> None:
+    path = folder / f"{name}.yaml"
+    if path.exists() and not wanted.servers:
+        return
+    bus: dict[str, object] = {
+        "nkey_file": str(folder / f"{name}.nkey"),
+        "tls": {
+            "ca_file": str(folder / "ca.pem"),
+            "certificate_file": str(folder / f"{name}.pem"),
+            "key_file": str(folder / f"{name}.key"),
+        },
+    }
+    if wanted.servers:
+        bus |= {"embedded": False, "servers": list(wanted.servers)}
+    values = {"node": node, "bus": bus, "security": {"seal": seal}}
+    write_private(path, yaml.safe_dump(values, sort_keys=False))
+
+
+def _file_name(node: str) -> str:
+    if subjects.token(node) != node or "/" in node:
+        raise ConfigError(f"node name {node!r}: letters, digits and any of _ - = : + are allowed")
+    return f"node-{node}"
+
+
+def _contents(nodes: Sequence[str], folder: Path) -> list[tuple[Path, str]]:
+    files = {
+        "ca.pem": "authority, for everybody",
+        "ca.key": "key of the authority; keep it offline",
+        "server.pem, .key": "nats-server, etcd, the API",
+        "nats-users.conf": "nats-server: include it; TLS, users and what each may do",
+        "nats-routes.conf": "nats-server: include it in the cluster block",
+        "aggregator.pem, .key, .nkey, .yaml": "aggregators",
+        "operator.pem, .key, .nkey, .yaml": "people who change configuration and dead letters",
+        "reader.pem, .key, .nkey, .yaml": "people who look at results",
+        FRAMES_PRIVATE: "aggregators: opens frames",
+        FRAMES_PUBLIC: "nodes: seals frames",
+        GROUP: "aggregators and readers: seals and opens findings and checkpoints",
+    }
+    files |= {f"node-{node}.pem, .key, .nkey, .yaml": f"the agent on {node}" for node in nodes}
+    return [(folder / name, what) for name, what in files.items()]
