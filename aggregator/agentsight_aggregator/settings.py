@@ -6,7 +6,8 @@ import socket
 
 from agentsight_core.bus.provisioning import BusSettings, StreamSettings
 from agentsight_core.config.models import AgentSightConfig
-from agentsight_core.etcd.connection import EtcdSettings, TlsFiles
+from agentsight_core.etcd.channels import TlsFiles
+from agentsight_core.etcd.connection import EtcdSettings
 from agentsight_core.sealing import Opener
 
 from agentsight_aggregator.analyzers.settings import SECOND_NS, FoldSettings

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from agentsight_core.errors import ConfigError, Permanent, Retryable
 from agentsight_core.etcd import election, keys, leases
-from agentsight_core.etcd.connection import Etcd, EtcdSettings, TlsFiles, connect
+from agentsight_core.etcd.channels import TlsFiles
+from agentsight_core.etcd.connection import Etcd, EtcdSettings, connect
 from agentsight_core.etcd.failures import LeaseLost, NoLeader, NotFound
 from agentsight_core.etcd.pb.mvcc_pb2 import Event
 from agentsight_core.testing.certificates import Authority
@@ -84,6 +85,29 @@ async def test_mutual_tls(tmp_path: Path) -> None:
                     await read(etcd, b"k")
 
 
+async def test_replaced_certificates_are_used(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    stranger = Authority(tmp_path / "other").issue("stranger")
+    async with running_etcd(tmp_path, size=1, tls=True) as cluster:
+        right = cluster.settings.tls
+        assert right is not None
+        assert right.certificate is not None
+        assert right.key is not None
+        # What the files will hold, and what they hold at first.
+        certificate, key = right.certificate.read_bytes(), right.key.read_bytes()
+        right.certificate.write_bytes(stranger.certificate.read_bytes())
+        right.key.write_bytes(stranger.key.read_bytes())
+        async with connect(dataclasses.replace(cluster.settings, request_seconds=1.0)) as etcd:
+            with pytest.raises(Retryable):
+                await read(etcd, b"k")
+            right.key.unlink()
+            with pytest.raises(Retryable):
+                await read(etcd, b"k")
+            right.certificate.write_bytes(certificate)
+            right.key.write_bytes(key)
+            assert await read(etcd, b"k") == {}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -115,7 +139,7 @@ async def test_calls_go_on_while_a_majority_lives(tmp_path: Path) -> None:
         async with connect(short) as minority:
             started = time.monotonic()
             with pytest.raises(Retryable):
-                await keys.put(minority, b"after", b"too late")
+                await keys.put(minority, b"late", b"may be written yet")
             assert time.monotonic() - started < 3.0
         await cluster.start(0)
         assert await read(etcd, b"after") == {b"after": b"1"}

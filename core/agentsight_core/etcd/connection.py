@@ -11,39 +11,18 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic
-from urllib.parse import urlsplit
 
-import grpc
 import grpc.aio
 
-from agentsight_core.errors import ConfigError, Retryable
+from agentsight_core.errors import Retryable
+from agentsight_core.etcd.channels import Channels, TlsFiles
 from agentsight_core.etcd.failures import translated
 from agentsight_core.etcd.methods import Method, Request, Response
 
 _PAUSE_SECONDS = 0.05
 # A member without a leader refuses at once instead of answering from an old state or not at all.
 _METADATA = (("hasleader", "true"),)
-_OPTIONS = (
-    # An attempt of ours is an attempt on the wire.
-    ("grpc.enable_retries", 0),
-    # etcd closes connections that ping more often than every 5 s (--grpc-keepalive-min-time).
-    ("grpc.keepalive_time_ms", 6_000),
-    ("grpc.keepalive_timeout_ms", 2_000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 500),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files for mutual TLS."""
-
-    ca: Path
-    certificate: Path | None = None
-    key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +40,17 @@ class EtcdSettings:
 @contextlib.asynccontextmanager
 async def connect(settings: EtcdSettings) -> AsyncIterator[Etcd]:
     """Open the channels (they connect when used); raises ConfigError for unreadable PEM files."""
-    credentials = await asyncio.to_thread(_credentials, settings.tls)
-    channels = [_channel(endpoint, credentials) for endpoint in settings.endpoints]
+    channels = Channels(settings.endpoints, settings.tls)
     try:
         yield Etcd(settings, channels)
     finally:
-        for channel in channels:
-            await channel.close()
+        await channels.close()
 
 
 class Etcd:
     """Calls to whichever member answers."""
 
-    def __init__(self, settings: EtcdSettings, channels: list[grpc.aio.Channel]) -> None:
+    def __init__(self, settings: EtcdSettings, channels: Channels) -> None:
         self.settings = settings
         self._channels = channels
         self._current = 0
@@ -147,6 +124,8 @@ class Etcd:
             self._current = (number + 1) % len(self._channels)
             moved, self._moved = self._moved, asyncio.Event()
             moved.set()
+            # Perhaps it refused certificates that have been replaced since they were read.
+            self._channels.refresh()
 
     async def moved(self) -> None:
         """Return when an endpoint is given up: what waits there for an answer should not."""
@@ -194,29 +173,3 @@ class Stream(Generic[Request, Response]):
         self._call.cancel()
         if self._reading is not None:
             self._reading.cancel()
-
-
-def _channel(endpoint: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
-    url = urlsplit(endpoint)
-    if url.scheme not in ("http", "https") or not url.port or not url.hostname:
-        raise ConfigError(
-            f"etcd endpoint {endpoint}: must be http://HOST:PORT or https://HOST:PORT"
-        )
-    if url.scheme == "http":
-        return grpc.aio.insecure_channel(url.netloc, _OPTIONS)
-    if credentials is None:
-        raise ConfigError(f"etcd endpoint {endpoint}: https needs the file of a CA")
-    return grpc.aio.secure_channel(url.netloc, credentials, _OPTIONS)
-
-
-def _credentials(files: TlsFiles | None) -> grpc.ChannelCredentials | None:
-    if files is None:
-        return None
-    try:
-        return grpc.ssl_channel_credentials(
-            root_certificates=files.ca.read_bytes(),
-            private_key=files.key and files.key.read_bytes(),
-            certificate_chain=files.certificate and files.certificate.read_bytes(),
-        )
-    except OSError as error:
-        raise ConfigError(f"etcd certificate: {error.filename}: {error.strerror}") from error

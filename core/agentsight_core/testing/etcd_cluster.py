@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentsight_core.errors import AgentSightError
-from agentsight_core.etcd.connection import EtcdSettings, TlsFiles, connect
+from agentsight_core.etcd.channels import TlsFiles
+from agentsight_core.etcd.connection import EtcdSettings, connect
 from agentsight_core.etcd.keys import read_prefix
 from agentsight_core.testing.certificates import Authority, Pair
 

@@ -9,7 +9,7 @@ from agentsight_aggregator.service import _coordinator
 from agentsight_aggregator.settings import etcd_settings, group_settings
 from agentsight_core.config import load_config
 from agentsight_core.errors import ConfigError
-from agentsight_core.etcd.connection import TlsFiles
+from agentsight_core.etcd.channels import TlsFiles
 
 
 async def never() -> None:
