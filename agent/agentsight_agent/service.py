@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from agentsight_core.bus.access import connection_settings
@@ -18,6 +19,7 @@ from agentsight_core.bus.connection import ConnectionSettings, connect
 from agentsight_core.bus.publisher import Publisher
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import Retryable
+from agentsight_core.runtime.live_config import ConfigCollector, LiveConfig
 from agentsight_core.runtime.notes import announced, leave_ledger
 from agentsight_core.sealing import Sealer
 from agentsight_core.spool.spool import Spool
@@ -44,8 +46,9 @@ LINKS = (
 )
 
 
-async def serve(config: AgentSightConfig, stop: asyncio.Event) -> None:
+async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
     """Watch this node until `stop` is set; then deliver what was seen if the bus is there."""
+    config = live.config
     ledger = Ledger()
     node = read_node(config.node.cluster, config.node.name)
     redactor = Redactor(CaptureMode(config.capture.mode), redaction_key(config.node.state_dir))
@@ -57,20 +60,32 @@ async def serve(config: AgentSightConfig, stop: asyncio.Event) -> None:
     agent = Agent(replace(agent_settings(config), sealer=sealer), node, redactor, spool, ledger)
     registry = process_registry(ledger, "agent")
     registry.register(CertificateCollector(certificate_files(config)))
+    registry.register(ConfigCollector(live))
     settings = TelemetrySettings(port=config.node.telemetry_port)
     async with (
         spool,
-        _publishing(spool, config, node.name, ledger) as delivery,
+        _publishing(spool, live, node.name, ledger) as delivery,
         agent,
         TelemetryServer(registry, ledger, links=LINKS, settings=settings) as telemetry,
     ):
         with announced(config.node.state_dir, "agent", {"telemetry_port": telemetry.port}):
             _log.info("watching node %s", node.name)
-            await agent.run(stop)
+            live.serve(partial(_apply, agent, redactor, spool))
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(live.watch_file(), name="configuration file")
+                await agent.run(stop)
+                watching.cancel()
         await agent.finish()
         if not await delivery.drain(_DRAIN_S):
             _log.warning("the bus did not take %d frames; they stay in the spool", spool.held)
         leave_ledger(config.node.state_dir, "agent", ledger)
+
+
+async def _apply(agent: Agent, redactor: Redactor, spool: Spool, config: AgentSightConfig) -> None:
+    """Go on as `config` says: at one moment, between two batches of the ring."""
+    agent.apply(agent_settings(config))
+    redactor.set_mode(CaptureMode(config.capture.mode))
+    spool.apply(spool_settings(config))
 
 
 def redaction_key(state_dir: Path) -> bytes:
@@ -86,8 +101,11 @@ def redaction_key(state_dir: Path) -> bytes:
 class _Delivery:
     """Publishes from the spool whenever the bus is there."""
 
-    def __init__(self, spool: Spool, settings: ConnectionSettings, ledger: Ledger) -> None:
+    def __init__(
+        self, spool: Spool, settings: ConnectionSettings, live: LiveConfig, ledger: Ledger
+    ) -> None:
         self._spool = spool
+        self._live = live
         self._settings = settings
         self._stage = ledger.stage("publish", "frames")
         self._publisher: Publisher | None = None
@@ -95,11 +113,13 @@ class _Delivery:
     async def run(self) -> None:
         while True:
             try:
-                async with connect(self._settings) as bus:
+                async with connect(self._settings) as bus, asyncio.TaskGroup() as group:
                     self._publisher = Publisher(self._spool, bus, self._stage)
-                    await self._publisher.run()
-            except Retryable as error:
-                _log.warning("the bus is away: %s", error)
+                    group.create_task(self._live.watch_bus(bus), name="configuration")
+                    group.create_task(self._publisher.run(), name="publisher")
+            except* Retryable as errors:
+                for error in errors.exceptions:
+                    _log.warning("the bus is away: %s", error)
                 await asyncio.sleep(_RECONNECT_S)
 
     async def drain(self, seconds: float) -> bool:
@@ -110,9 +130,10 @@ class _Delivery:
 
 @contextlib.asynccontextmanager
 async def _publishing(
-    spool: Spool, config: AgentSightConfig, node: str, ledger: Ledger
+    spool: Spool, live: LiveConfig, node: str, ledger: Ledger
 ) -> AsyncIterator[_Delivery]:
-    delivery = _Delivery(spool, connection_settings(config, "agent", node=node), ledger)
+    settings = connection_settings(live.config, "agent", node=node)
+    delivery = _Delivery(spool, settings, live, ledger)
     task = asyncio.create_task(delivery.run(), name="delivery")
     try:
         yield delivery

@@ -8,6 +8,7 @@ from agentsight_core.bus.provisioning import BusSettings, StreamSettings
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.etcd.channels import TlsFiles
 from agentsight_core.etcd.connection import EtcdSettings
+from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.sealing import Opener
 
 from agentsight_aggregator.analyzers.settings import SECOND_NS, FoldSettings
@@ -54,8 +55,17 @@ def aggregator_settings(config: AgentSightConfig) -> AggregatorSettings:
         worker=WorkerSettings(
             checkpoint_seconds=aggregator.checkpoint_interval_ms / 1000,
             tick_seconds=aggregator.tick_interval_ms / 1000,
+            tick=pb.Tick(settings=_fold_settings(config)),
             opener=Opener(keys) if keys else None,
         )
+    )
+
+
+def _fold_settings(config: AgentSightConfig) -> pb.FoldSettings:
+    """Return what of the fold's settings goes through the log, as it may change (ADR 0008)."""
+    settings = fold_settings(config)
+    return pb.FoldSettings(
+        content_on_spans=settings.content_on_spans, session_idle_ns=settings.session_idle_ns
     )
 
 

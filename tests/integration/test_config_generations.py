@@ -46,6 +46,10 @@ async def test_history_is_kept_in_order(running: RunningBus) -> None:
     assert (await log.last()).number == 70
 
 
+async def nothing(config: AgentSightConfig) -> None:
+    """Apply nothing."""
+
+
 @contextlib.asynccontextmanager
 async def following(live: LiveConfig, running: RunningBus) -> AsyncIterator[None]:
     task = asyncio.create_task(live.watch_bus(running.bus, poll_s=0.02))
@@ -73,6 +77,7 @@ async def test_members_take_a_generation_and_say_so(running: RunningBus, tmp_pat
         applied.append(config.capture.mode)
 
     one.serve(apply)
+    two.serve(nothing)
     async with following(one, running), following(two, running):
         await log.append(generation(1, "none"))
         await eventually(lambda: (one.generation, two.generation) == (1, 1))
@@ -91,6 +96,7 @@ async def test_a_bad_generation_is_refused_and_the_next_good_one_taken(
 ) -> None:
     log = GenerationLog(running.bus)
     live = member(tmp_path / "one", "one")
+    live.serve(nothing)
     async with following(live, running):
         await log.append(generation(1, "metadata"))
         await log.append(Generation(2, {"capture": {"mode": "al"}, "bus": {"partitions": 8}}))

@@ -71,6 +71,7 @@ class LiveConfig:
         self._apply: Apply | None = None
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
+        self._serving = asyncio.Event()
         self._recall()
 
     @property
@@ -84,17 +85,20 @@ class LiveConfig:
         return self._file_problems + self._generation_problems
 
     def serve(self, apply: Apply) -> None:
-        """Hand every change to `apply` from now on."""
+        """Hand every change to `apply` from now on; the watches wait for this."""
         self._apply = apply
+        self._serving.set()
 
     async def watch_file(self, poll_s: float = _POLL_S) -> None:
         """Take changes of the file until cancelled."""
+        await self._serving.wait()
         while self._file is not None:
             await asyncio.sleep(poll_s)
             await self.look_at_file()
 
     async def watch_bus(self, bus: Bus, poll_s: float = _POLL_S) -> None:
         """Take generations from the bus, and report what runs, until cancelled."""
+        await self._serving.wait()
         log = GenerationLog(bus)
         reported_at, trouble = -_REPORT_S, ""
         while True:

@@ -9,13 +9,12 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
-from agentsight_core.config.loading import load_config
-from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import AgentSightError
+from agentsight_core.runtime.live_config import LiveConfig
 from agentsight_core.runtime.signals import stop_on_signals
 from agentsight_core.telemetry.logs import LogSettings, configure_logging
 
-Serve = Callable[[AgentSightConfig, asyncio.Event], Awaitable[None]]
+Serve = Callable[[LiveConfig, asyncio.Event], Awaitable[None]]
 
 
 def run_service(name: str, serve: Serve) -> int:
@@ -28,9 +27,10 @@ def run_service(name: str, serve: Serve) -> int:
     arguments = parser.parse_args()
     status = 0
     try:
-        config = load_config(arguments.config, os.environ)
-        configure_logging(LogSettings(config.logging.level.upper(), config.logging.format))
-        asyncio.run(_until_stopped(config, serve))
+        live = LiveConfig(name.removeprefix("agentsight-"), arguments.config, os.environ)
+        logging = live.config.logging
+        configure_logging(LogSettings(logging.level.upper(), logging.format))
+        asyncio.run(_until_stopped(live, serve))
     except* AgentSightError as group:
         for error in _leaves(group):
             print(f"{name}: {error}", file=sys.stderr)  # noqa: T201  for who started it
@@ -38,8 +38,8 @@ def run_service(name: str, serve: Serve) -> int:
     return status
 
 
-async def _until_stopped(config: AgentSightConfig, serve: Serve) -> None:
-    await serve(config, stop_on_signals())
+async def _until_stopped(live: LiveConfig, serve: Serve) -> None:
+    await serve(live, stop_on_signals())
 
 
 def _leaves(group: BaseExceptionGroup[AgentSightError]) -> Iterator[AgentSightError]:

@@ -1,0 +1,167 @@
+"""The exporters of one aggregator: opened, run, and replaced when the configuration changes.
+
+An exporter that changes finishes the batch under way before its successor begins; its durable
+position stays on the bus, also while it is switched off. Must not know how to export.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from agentsight_core.bus.connection import Bus
+from agentsight_core.bus.findings import ExportRunner
+from agentsight_core.config.models import AgentSightConfig
+from agentsight_core.errors import ConfigError
+from agentsight_core.ports import Exporter
+from agentsight_core.telemetry.ledger import Ledger
+
+from agentsight_aggregator.exporters.jsonl import JsonLinesExporter
+from agentsight_aggregator.exporters.otlp.exporter import OtlpMetricsExporter, OtlpTraceExporter
+from agentsight_aggregator.exporters.otlp.grpc_transport import GrpcTransport
+from agentsight_aggregator.exporters.otlp.http_transport import HttpTransport
+from agentsight_aggregator.exporters.otlp.transport import Transport
+from agentsight_aggregator.exporters.rotating_file import RotatingFile
+from agentsight_aggregator.samples import SampleSource
+from agentsight_aggregator.settings import otlp_settings, rotation_settings
+
+_log = logging.getLogger(__name__)
+
+# For the batch under way: longer than a fetch and than most requests to a sink.
+_CLOSE_S = 15.0
+
+
+@dataclass(slots=True)
+class _Running:
+    """One exporter at work, and the part of the configuration that it was made of."""
+
+    part: object
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    runner: ExportRunner | None = None
+    exporting: asyncio.Task[None] | None = None
+    # Pushes metrics beside.
+    pushing: asyncio.Task[None] | None = None
+    push: Callable[[int], Awaitable[None]] | None = None
+
+
+class Exporting:
+    """Runs the exporters that the configuration asks for."""
+
+    def __init__(self, bus: Bus, ledger: Ledger, samples: SampleSource) -> None:
+        self._bus = bus
+        self._ledger = ledger
+        self._samples = samples
+        self._running: dict[str, _Running] = {}
+        self._group: asyncio.TaskGroup | None = None
+        # Counters are the partitions' own and go on when the exporter is replaced.
+        self._started_ns = time.time_ns()
+
+    async def start(self, config: AgentSightConfig, group: asyncio.TaskGroup) -> None:
+        """Open what `config` asks for and run it in `group`; raises ConfigError."""
+        self._group = group
+        await self.apply(config)
+
+    async def apply(self, config: AgentSightConfig) -> None:
+        """Open, close and replace what has changed.
+
+        Raises ConfigError when one cannot be opened: that one is closed then, the rest is as asked.
+        """
+        otlp, jsonl = config.exporters.otlp, config.exporters.jsonl
+        await self._follow("jsonl", jsonl if jsonl.path else None, self._open_jsonl, config)
+        await self._follow("otlp", otlp if otlp.endpoint else None, self._open_otlp, config)
+
+    async def settle(self) -> None:
+        """Return when everything that is in FINDINGS at the call is exported, metrics too."""
+        for running in self._running.values():
+            if running.runner is not None:
+                await running.runner.settle()
+            if running.push is not None:
+                await running.push(time.time_ns())
+
+    async def close(self) -> None:
+        """Stop all of them at once; what is under way comes again after the next start."""
+        for name in list(self._running):
+            await self._close(name, 0.0)
+
+    async def _follow(
+        self,
+        name: str,
+        part: object,
+        open_it: Callable[[_Running, AgentSightConfig], Awaitable[None]],
+        config: AgentSightConfig,
+    ) -> None:
+        running = self._running.get(name)
+        if (running.part if running else None) == part:
+            return
+        if running is not None:
+            await self._close(name)
+        if part is None:
+            return
+        running = _Running(part)
+        try:
+            await open_it(running, config)
+        except BaseException:
+            await running.stack.aclose()
+            raise
+        self._running[name] = running
+
+    async def _close(self, name: str, grace_s: float = _CLOSE_S) -> None:
+        running = self._running.pop(name)
+        if running.pushing is not None:
+            running.pushing.cancel()
+        if running.runner is not None and running.exporting is not None:
+            running.runner.stop()
+            await asyncio.wait([running.exporting], timeout=grace_s)
+            # What it could not deliver comes again to its successor.
+            running.exporting.cancel()
+            await asyncio.wait([running.exporting])
+        await running.stack.aclose()
+
+    async def _open_jsonl(self, running: _Running, config: AgentSightConfig) -> None:
+        path = config.exporters.jsonl.path
+        assert path is not None
+        try:
+            file = running.stack.enter_context(RotatingFile(path, rotation_settings(config)))
+        except OSError as error:
+            raise ConfigError(
+                f"exporters.jsonl.path: {path} cannot be opened: {error.strerror}"
+            ) from error
+        self._run(running, "jsonl", JsonLinesExporter(file))
+
+    async def _open_otlp(self, running: _Running, config: AgentSightConfig) -> None:
+        transport = await _open_transport(running.stack, config)
+        metrics = OtlpMetricsExporter(
+            transport,
+            self._samples,
+            self._ledger.stage("sink.otlp.metrics", "points"),
+            start_ns=lambda _: self._started_ns,
+            resource={
+                "service.name": "agentsight",
+                "agentsight.cluster": config.node.cluster,
+            },
+        )
+        running.push = metrics.push
+        interval_s = config.exporters.otlp.metrics_interval_ms / 1000
+        running.pushing = self._task(metrics.run(interval_s), "otlp metrics")
+        traces = OtlpTraceExporter(transport, self._ledger.stage("sink.otlp", "spans"))
+        self._run(running, "otlp", traces)
+
+    def _run(self, running: _Running, name: str, exporter: Exporter) -> None:
+        stage = self._ledger.stage(f"export.{name}", "findings")
+        running.runner = ExportRunner(name, exporter, self._bus, stage)
+        running.exporting = self._task(running.runner.run(), name)
+
+    def _task(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
+        assert self._group is not None, "start() comes first"
+        return self._group.create_task(work, name=name)
+
+
+async def _open_transport(stack: AsyncExitStack, config: AgentSightConfig) -> Transport:
+    settings = otlp_settings(config)
+    if settings.protocol == "grpc":
+        return await stack.enter_async_context(GrpcTransport(settings))
+    return await stack.enter_async_context(HttpTransport(settings))
