@@ -37,13 +37,22 @@ def choose_format(endpoint: Endpoint) -> WireFormat:
 
 
 def _with_metrics(wire: WireFormat, chunks: list[Chunk]) -> Answer:
-    """Read a stream, and take from Bedrock's metrics the counts that the model did not give."""
+    """Read a stream, and take from Bedrock's metrics the counts that the model did not give.
+
+    Of a model that counts twice (Cohere) Bedrock's count holds, as it does in the headers of an
+    answer in one piece.
+    """
     answer = wire.read_stream(chunks)
     for chunk in chunks:
+        if chunk.value.get("amazon-bedrock-guardrailAction") == "INTERVENED":
+            # The guardrail's own message is the whole answer; no end mark follows.
+            answer.finished = True
         metrics = record(chunk.value.get("amazon-bedrock-invocationMetrics"))
         if metrics:
             answer.finished = True
-            if answer.usage.input_tokens is None and answer.usage.output_tokens is None:
+            unknown = answer.usage.input_tokens is None and answer.usage.output_tokens is None
+            if unknown or answer.billed:
+                answer.billed = None
                 answer.usage = Usage(
                     input_tokens=count(metrics.get("inputTokenCount")),
                     output_tokens=count(metrics.get("outputTokenCount")),

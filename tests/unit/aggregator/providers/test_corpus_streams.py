@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import struct
+import zlib
 
 import pytest
 
@@ -113,3 +116,50 @@ def test_events_without_blank_lines_between(read):
     pretty = json.dumps(chunks[-1], indent=1).replace("\n", "\ndata: ")
     call = read(CHAT_URL, ASK, f"data: {pretty}\n\n")
     assert call.finish_reasons == ("stop",)
+
+
+def aws_event(name: str, payload: bytes) -> bytes:
+    """One frame of an AWS event stream (type 7 headers only)."""
+    pairs = {":event-type": name, ":message-type": "event"}
+    headers = b"".join(
+        bytes([len(key)]) + key.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+        for key, value in pairs.items()
+    )
+    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
+    prelude += struct.pack(">I", zlib.crc32(prelude))
+    frame = prelude + headers + payload
+    return frame + struct.pack(">I", zlib.crc32(frame))
+
+
+def bedrock_stream(*chunks: dict[str, object]) -> bytes:
+    encoded = [base64.b64encode(json.dumps(chunk).encode()).decode() for chunk in chunks]
+    return b"".join(aws_event("chunk", json.dumps({"bytes": item}).encode()) for item in encoded)
+
+
+def bedrock_url(model: str) -> str:
+    host = "https://bedrock-runtime.us-east-1.amazonaws.com"
+    return f"{host}/model/{model}/invoke-with-response-stream"
+
+
+def test_bedrock_guardrail_that_blocks_a_stream_ends_it(read):
+    chunk = {"outputText": "Blocked.", "index": 0, "completionReason": None}
+    blocked = {**chunk, "amazon-bedrock-guardrailAction": "INTERVENED"}
+    ask = {"inputText": "bad", "textGenerationConfig": {}}
+    url = bedrock_url("amazon.titan-text-express-v1")
+    assert read(url, ask, bedrock_stream(blocked)).error_type == ""
+    passed = {**chunk, "amazon-bedrock-guardrailAction": "NONE"}
+    assert read(url, ask, bedrock_stream(passed)).error_type == "aborted"
+
+
+def test_bedrock_counts_cohere_as_it_does_in_headers(read):
+    tokens = {"input_tokens": 73, "output_tokens": 8}
+    billed = {"input_tokens": 7, "output_tokens": 7}
+    last = {
+        "event_type": "stream-end",
+        "is_finished": True,
+        "finish_reason": "COMPLETE",
+        "response": {"text": "hi", "meta": {"tokens": tokens, "billed_units": billed}},
+        "amazon-bedrock-invocationMetrics": {"inputTokenCount": 7, "outputTokenCount": 7},
+    }
+    call = read(bedrock_url("cohere.command-r-v1:0"), {"message": "q"}, bedrock_stream(last))
+    assert (call.usage.input_tokens, call.usage.output_tokens) == (7, 7)
