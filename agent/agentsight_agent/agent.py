@@ -237,7 +237,7 @@ class Agent:
         self._connections = Connections(
             self._tracker,
             self._redactor,
-            self._kernel.mute,
+            self._kernel,
             self._ledger,
             self._settings.http,
             promote=self._settings.promote,

@@ -7,7 +7,7 @@ bodies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,6 +53,18 @@ class Sessions(Protocol):
         ...
 
 
+class Switches(Protocol):
+    """What the kernel side captures of single connections."""
+
+    def mute(self, connection: int) -> None:
+        """Capture nothing more of a connection."""
+        ...
+
+    def unmute(self, connection: int) -> None:
+        """Capture a muted connection again."""
+        ...
+
+
 @dataclass(slots=True)
 class _Watched:
     """One connection and what has been decided about it."""
@@ -73,8 +85,9 @@ class _Watched:
     held_bytes: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
 
-    def begin_anew(self, settings: HttpSettings) -> None:
+    def begin_anew(self, session: int, settings: HttpSettings) -> None:
         """Forget the stream so far; its accounts are settled."""
+        self.session = session
         self.http = HttpConnection(settings)
         self.muted = ""
         self.parsed_bytes = 0
@@ -88,7 +101,7 @@ class Connections:
         self,
         sessions: Sessions,
         redactor: Redactor,
-        mute: Callable[[int], None],
+        switches: Switches,
         ledger: Ledger,
         settings: HttpSettings,
         *,
@@ -97,7 +110,7 @@ class Connections:
         self._promote = promote
         self._sessions = sessions
         self._redactor = redactor
-        self._mute = mute
+        self._switches = switches
         self._settings = settings
         # Plaintext of TLS connections, as the kernel gave it.
         self._bytes = ledger.stage("tls", "bytes")
@@ -123,9 +136,10 @@ class Connections:
         self._bytes.received += len(run.data)
         connection = self._find(run.connection, run.pid, run.session)
         lost = run.lost_bytes
-        if connection.muted == _NOT_WATCHED and self._sessions.session_of(run.pid):
+        if connection.muted == _NOT_WATCHED and (session := self._sessions.session_of(run.pid)):
             # The process was promoted meanwhile: find a foothold in the middle of the stream.
-            connection.begin_anew(self._settings)
+            self._forget(connection)
+            connection.begin_anew(session, self._settings)
             lost = -1
         if connection.muted:
             self._count_unread(connection, connection.muted, len(run.data))
@@ -210,6 +224,20 @@ class Connections:
                 connection.llm_exchanges.discard(message.exchange)
         return events
 
+    def _forget(self, connection: _Watched) -> None:
+        """End the parser of a connection of which nothing was told."""
+        messages = connection.http.close(0)
+        self._messages.received += len(messages)
+        if messages:
+            self._messages.filter(_NOT_WATCHED, len(messages))
+        self._settle(connection)
+
+    def _unmute_members(self) -> None:
+        """Have the kernel go on with connections of the session that has just begun."""
+        for key, connection in self._watched.items():
+            if connection.muted == _NOT_WATCHED and self._sessions.session_of(connection.pid):
+                self._switches.unmute(key)
+
     def _request(self, connection: _Watched, request: RequestStarted) -> list[pb.Event]:
         connection.requests += 1
         headers = dict(request.headers)
@@ -227,6 +255,7 @@ class Connections:
         if proven and is_client and self._promote and not connection.session:
             events = self._sessions.promote(connection.pid, request.time_ns)
             connection.session = self._sessions.session_of(connection.pid)
+            self._unmute_members()
         if connection.session and is_client:
             connection.exchanges.add(request.exchange)
             if is_llm:
@@ -259,7 +288,7 @@ class Connections:
         elif not connection.session and connection.requests >= _REQUESTS_BEFORE_VERDICT:
             connection.muted = _NOT_WATCHED
         if connection.muted:
-            self._mute(key)
+            self._switches.mute(key)
 
     def _settle(self, connection: _Watched) -> None:
         """Bring the parser's accounts into the ledger."""

@@ -209,8 +209,12 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._tracked.delete(pid.to_bytes(4, "little"))
 
     def mute(self, connection: int) -> None:
-        """Capture nothing more of a connection, for good."""
+        """Capture nothing more of a connection."""
         self._object.map("muted_connections").update(connection.to_bytes(8, "little"), b"\1")
+
+    def unmute(self, connection: int) -> None:
+        """Capture a connection again; nothing tells what was left out meanwhile."""
+        self._object.map("muted_connections").delete(connection.to_bytes(8, "little"))
 
     def mute_process(self, pid: int) -> None:
         """Do not watch the TLS of a process while it is in no session.

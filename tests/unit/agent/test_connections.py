@@ -1,0 +1,261 @@
+"""Which traffic is an agent's: promotion, filters, bodies, and where every byte went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pytest
+from agentsight_agent.bpf.counters import ClassCounters
+from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, TlsRun
+from agentsight_agent.connections import Connections
+from agentsight_agent.redact import CaptureMode, Redactor
+from agentsight_core.parsers.http1 import HttpSettings
+from agentsight_core.pb import events_pb2 as pb
+from agentsight_core.telemetry.ledger import Ledger, Stage
+from hypothesis import given
+from hypothesis import strategies as st
+
+ASK = b"POST /v1/chat/completions HTTP/1.1\r\nhost: api.openai.com\r\ncontent-length: 2\r\n\r\n{}"
+OTHER = b"POST /upload HTTP/1.1\r\nhost: example.org\r\ncontent-length: 4\r\n\r\ndata"
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+PID = 100
+
+
+class Sessions:
+    """Promotes into session 7."""
+
+    def __init__(self) -> None:
+        self.members: dict[int, int] = {}
+        self.promoted: list[int] = []
+
+    def session_of(self, pid: int) -> int:
+        return self.members.get(pid, 0)
+
+    def promote(self, pid: int, boot_ns: int) -> list[pb.Event]:
+        self.members[pid] = 7
+        self.promoted.append(pid)
+        started = pb.SessionStarted(root_pid=pid)
+        return [pb.Event(session=7, boot_ns=boot_ns, session_started=started)]
+
+
+@dataclass
+class Watch:
+    """Connections with everything around them."""
+
+    sessions: Sessions = field(default_factory=Sessions)
+    ledger: Ledger = field(default_factory=Ledger)
+    muted: set[int] = field(default_factory=set)
+    promote: bool = True
+    now_ns: int = 1000
+
+    def __post_init__(self) -> None:
+        redactor = Redactor(CaptureMode.FULL, b"key")
+        self.connections = Connections(
+            self.sessions,
+            redactor,
+            self,
+            self.ledger,
+            HttpSettings(),
+            promote=self.promote,
+        )
+
+    @property
+    def bytes(self) -> Stage:
+        return self.ledger.stage("tls", "bytes")
+
+    def mute(self, connection: int) -> None:
+        self.muted.add(connection)
+
+    def unmute(self, connection: int) -> None:
+        self.muted.remove(connection)
+
+    def say(
+        self, data: bytes, *, written: bool = True, connection: int = 1, lost: int = 0
+    ) -> list[pb.Event]:
+        self.now_ns += 10
+        session = self.sessions.session_of(PID)
+        offsets, times = memoryview(b"\0" * 8).cast("Q"), memoryview(bytearray(8)).cast("Q")
+        times[0] = self.now_ns
+        run = TlsRun(
+            connection, session, PID, PID, 0, written, data, offsets, times, lost_bytes=lost
+        )
+        return self.connections.run(run, wall_offset_ns=0)
+
+    def exchange(self, request: bytes, answer: bytes = ANSWER, **where: int) -> list[pb.Event]:
+        return self.say(request, **where) + self.say(answer, written=False, **where)
+
+    def close(self, connection: int = 1, read: int = 0, written: int = 0) -> list[pb.Event]:
+        record = ConnectionClosed(connection, PID, self.now_ns, read, written)
+        return self.connections.closed(record, 0)
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+def kinds(events: Iterable[pb.Event]) -> list[str]:
+    return [str(event.WhichOneof("body")).removeprefix("http_") for event in events]
+
+
+FULL = ["request_started", "body", "response_started", "body", "finished"]
+
+
+def test_the_first_call_of_a_model_makes_a_session(watch: Watch) -> None:
+    events = watch.exchange(ASK)
+    assert kinds(events) == ["session_started", *FULL]
+    assert {event.session for event in events} == {7}
+    assert watch.sessions.promoted == [PID]
+    watch.exchange(ASK)
+    assert watch.sessions.promoted == [PID]
+
+
+def test_nobody_is_promoted_when_that_is_switched_off() -> None:
+    watch = Watch(promote=False)
+    assert watch.exchange(ASK) == []
+    assert watch.sessions.promoted == []
+
+
+def test_a_request_before_the_promotion_is_not_told(watch: Watch) -> None:
+    assert watch.exchange(OTHER) == []
+    assert kinds(watch.exchange(ASK)) == ["session_started", *FULL]
+
+
+def test_the_fifth_request_of_a_stranger_is_not_read(watch: Watch) -> None:
+    for _ in range(3):
+        watch.exchange(OTHER)
+    assert watch.muted == set()
+    watch.exchange(OTHER)
+    assert watch.muted == {1}
+    before = watch.bytes.emitted
+    assert watch.exchange(OTHER) == []
+    assert watch.bytes.emitted == before
+    assert watch.bytes.filtered == {"program is not watched": 2 * len(ANSWER) + len(OTHER)}
+    assert watch.bytes.dropped == {}
+
+
+def test_a_connection_that_was_muted_comes_back_with_the_promotion(watch: Watch) -> None:
+    for _ in range(4):
+        watch.exchange(OTHER, connection=1)
+    watch.say(OTHER[:20], connection=3)
+    assert watch.muted == {1}
+    watch.exchange(ASK, connection=2)
+    assert watch.muted == set()
+    # The kernel has left out anything since it was muted.
+    watch.say(b"the rest of something", connection=1)
+    assert kinds(watch.exchange(ASK, connection=1)) == FULL
+    assert watch.bytes.unexplained == 0
+
+
+def test_only_the_heads_of_other_requests_are_kept(watch: Watch) -> None:
+    watch.exchange(ASK)
+    assert kinds(watch.exchange(OTHER)) == ["request_started", "response_started", "finished"]
+    messages = watch.ledger.stage("http", "messages")
+    assert messages.filtered == {"body of no LLM call": 2}
+    assert messages.unexplained == 0
+
+
+def test_the_serving_side_is_not_read(watch: Watch) -> None:
+    watch.sessions.members[PID] = 7
+    events = watch.say(ASK, written=False) + watch.say(ANSWER)
+    assert events == []
+    assert watch.muted == {1}
+    watch.say(ASK, written=False)
+    assert watch.bytes.filtered == {"server side": len(ASK) + len(ANSWER)}
+
+
+def test_http2_of_a_session_is_lost_and_counted(watch: Watch) -> None:
+    watch.sessions.members[PID] = 7
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    assert watch.say(preface) == watch.say(b"\0" * 50) == []
+    assert watch.muted == {1}
+    assert watch.bytes.dropped == {"not HTTP/1: http2": len(preface) + 50}
+    assert watch.bytes.received == len(preface) + 50
+
+
+def test_http2_of_a_stranger_is_filtered(watch: Watch) -> None:
+    watch.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert watch.bytes.dropped == {}
+    assert sum(watch.bytes.filtered.values()) == watch.bytes.received > 0
+
+
+def test_the_peer_is_named_from_the_next_request_on(watch: Watch) -> None:
+    watch.exchange(ASK)
+    watch.connections.opened(ConnectionOpened(1, 7, PID, 0, "192.0.2.7", 443))
+    request = watch.exchange(ASK)[0].http_request_started
+    assert (request.peer_address, request.peer_port) == ("192.0.2.7", 443)
+
+
+def test_what_is_open_is_aborted_by_a_close_and_by_the_end_of_the_process(watch: Watch) -> None:
+    watch.say(ASK, connection=1)
+    watch.say(ASK, connection=2)
+    (first,) = watch.close(connection=1)
+    (second,) = watch.connections.close_process(PID, 5000, 0)
+    for event, connection in ((first, 1), (second, 2)):
+        assert event.http_finished.connection == connection
+        assert event.http_finished.outcome == pb.HTTP_OUTCOME_ABORTED
+    assert watch.close(connection=1) == []
+
+
+def test_what_is_open_when_the_watcher_stops_is_unfinished(watch: Watch) -> None:
+    watch.say(ASK)
+    (event,) = watch.connections.close_all(5000, 0)
+    assert event.http_finished.outcome == pb.HTTP_OUTCOME_UNFINISHED
+
+
+def test_what_is_lost_right_before_the_close_is_told(watch: Watch) -> None:
+    ask = ASK.replace(b"content-length: 2", b"content-length: 10")
+    watch.say(ask)
+    watch.say(ANSWER, written=False)
+    (event,) = watch.close(written=8)
+    assert event.http_finished.outcome == pb.HTTP_OUTCOME_GAP
+    assert event.http_finished.lost_bytes == 8
+
+
+def test_the_bytes_that_the_kernel_lost_are_counted_once(watch: Watch) -> None:
+    watch.connections.count_lost(ClassCounters(ring_full_bytes=100, truncated_bytes=7))
+    watch.connections.count_lost(ClassCounters(ring_full_bytes=150, truncated_bytes=7))
+    assert watch.bytes.dropped == {"ring_full": 150, "call_limit": 7}
+    assert (watch.bytes.received, watch.bytes.unexplained) == (157, 0)
+
+
+PARTS = st.one_of(
+    st.sampled_from([ASK, OTHER, ANSWER, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\r\n\r\n"]),
+    # Enough for a verdict, and a rest that is held.
+    st.just(4 * OTHER + OTHER[:20]),
+    st.binary(max_size=40),
+)
+RUNS = st.lists(
+    st.tuples(
+        PARTS,
+        st.booleans(),
+        st.integers(1, 3),
+        st.sampled_from([0, 0, 0, 3, 100_000]),
+        st.sampled_from(["", "", "", "close", "stop", "join"]),
+    ),
+    max_size=40,
+)
+
+
+@given(RUNS, st.booleans())
+def test_every_byte_is_somewhere(
+    runs: list[tuple[bytes, bool, int, int, str]], promote: bool
+) -> None:
+    watch = Watch(promote=promote)
+    fed = 0
+    for data, written, connection, lost, then in runs:
+        watch.say(data, written=written, connection=connection, lost=lost)
+        fed += len(data)
+        if then == "close":
+            watch.close(connection, read=lost)
+        elif then == "stop":
+            watch.connections.close_process(PID, watch.now_ns, 0)
+        elif then == "join":
+            watch.sessions.members[PID] = 7
+        assert watch.bytes.received == fed
+        assert watch.bytes.unexplained == 0
+        assert watch.ledger.stage("http", "messages").unexplained == 0
+    watch.connections.close_all(watch.now_ns, 0)
+    assert watch.bytes.held == 0
+    assert watch.bytes.unexplained == 0
