@@ -52,7 +52,7 @@ class Authority:
         write_private(self.certificate_file, _pem(certificate))
         write_private(key_file, _key_pem(key))
 
-    def issue(self, folder: Path, name: str, names: Sequence[str], days: int) -> None:
+    def issue(self, folder: Path, name: str, names: Sequence[str], days: float) -> None:
         """Write `name`.pem and `name`.key: for servers and clients with these DNS names or IPs."""
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -81,7 +81,7 @@ def _name(text: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: float
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (

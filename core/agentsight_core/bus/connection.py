@@ -131,7 +131,7 @@ async def _connect(
     except (nats.errors.Error, OSError, TimeoutError) as error:
         servers = ", ".join(settings.servers)
         raise Retryable(
-            f"connecting to {servers}: {reports.last or type(error).__name__}"
+            f"connecting to {servers}: {reports.reason or type(error).__name__}"
         ) from error
 
 

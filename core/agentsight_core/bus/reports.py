@@ -13,6 +13,8 @@ _log = logging.getLogger(__name__)
 _REFUSED = re.compile(
     r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE
 )
+# How a refusal in the middle of a handshake arrives.
+_CLOSED = ("ConnectionReset", "ConnectionAborted", "BrokenPipe", "Error nats: empty response")
 # Beyond, the log has the others.
 _KEPT_REFUSALS = 10_000
 
@@ -24,6 +26,16 @@ class Reports:
         self._name = name
         self._refused: set[str] = set()
         self.last = ""
+
+    @property
+    def reason(self) -> str:
+        """The last error, with what is behind it when it does not say that itself."""
+        if self.last.startswith(_CLOSED):
+            return (
+                f"{self.last.strip()} (the server closes the connection: it may not accept the "
+                "certificate or the credential, or not begin with TLS; its log says which)"
+            )
+        return self.last
 
     def was_refused(self, subject: str) -> bool:
         """Whether the server has ever refused a message to `subject` since it was connected."""
