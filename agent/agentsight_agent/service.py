@@ -16,10 +16,12 @@ from pathlib import Path
 
 from agentsight_core.bus.access import connection_settings
 from agentsight_core.bus.connection import ConnectionSettings, connect
+from agentsight_core.bus.members import noted
 from agentsight_core.bus.publisher import Publisher
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import Retryable
 from agentsight_core.runtime.live_config import ConfigCollector, LiveConfig
+from agentsight_core.runtime.member import Member, member_name
 from agentsight_core.runtime.notes import announced, leave_ledger
 from agentsight_core.sealing import Sealer
 from agentsight_core.spool.spool import Spool
@@ -104,6 +106,7 @@ class _Delivery:
     def __init__(
         self, spool: Spool, settings: ConnectionSettings, live: LiveConfig, ledger: Ledger
     ) -> None:
+        self._member = Member("agent", member_name(live.config), ledger)
         self._spool = spool
         self._live = live
         self._settings = settings
@@ -113,7 +116,11 @@ class _Delivery:
     async def run(self) -> None:
         while True:
             try:
-                async with connect(self._settings) as bus, asyncio.TaskGroup() as group:
+                async with (
+                    connect(self._settings) as bus,
+                    noted(bus, self._member.status),
+                    asyncio.TaskGroup() as group,
+                ):
                     self._publisher = Publisher(self._spool, bus, self._stage)
                     group.create_task(self._live.watch_bus(bus), name="configuration")
                     group.create_task(self._publisher.run(), name="publisher")

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from agentsight_core.bus.access import connection_settings
 from agentsight_core.bus.connection import Bus, connect
+from agentsight_core.bus.members import noted
 from agentsight_core.bus.provisioning import provision
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import Retryable
+from agentsight_core.pb.api_pb2 import MemberStatus, PartitionStatus
 from agentsight_core.runtime.live_config import ConfigCollector, LiveConfig
+from agentsight_core.runtime.member import Member, member_name
 from agentsight_core.runtime.notes import announced, leave_ledger
 from agentsight_core.telemetry.certificates import CertificateCollector, certificate_files
 from agentsight_core.telemetry.http import TelemetryServer, TelemetrySettings
 from agentsight_core.telemetry.ledger import Ledger
 from agentsight_core.telemetry.process import process_registry
 
+from agentsight_aggregator.api.server import serving
 from agentsight_aggregator.coordination.coordinator import Coordinator
 from agentsight_aggregator.coordination.etcd import EtcdCoordinator, OnLeader
 from agentsight_aggregator.coordination.local import LocalCoordinator
@@ -28,6 +33,7 @@ from agentsight_aggregator.fold import PartitionFold, build_fold
 from agentsight_aggregator.samples import Sample
 from agentsight_aggregator.settings import (
     aggregator_settings,
+    api_settings,
     bus_settings,
     etcd_settings,
     fold_settings,
@@ -58,10 +64,16 @@ class Service:
             aggregator_settings(config),
         )
         self._exporting = Exporting(bus, self.ledger, self._samples)
+        self._member = Member("aggregator", member_name(config), self.ledger)
+        self._api_port = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish what is on the bus already."""
-        async with self._telemetry() as telemetry, asyncio.TaskGroup() as group:
+        async with (
+            self._telemetry() as telemetry,
+            self._answering(),
+            asyncio.TaskGroup() as group,
+        ):
             await self._exporting.start(self._config, group)
             folding = group.create_task(self._aggregator.run(), name="aggregator")
             self._live.serve(self.apply)
@@ -69,7 +81,7 @@ class Service:
                 group.create_task(self._live.watch_file(), name="configuration file"),
                 group.create_task(self._live.watch_bus(self._bus), name="configuration"),
             ]
-            facts = {"telemetry_port": telemetry.port}
+            facts = {"telemetry_port": telemetry.port, "api_port": self._api_port}
             with announced(self._config.node.state_dir, "aggregator", facts):
                 await stop.wait()
             for task in watching:
@@ -93,6 +105,26 @@ class Service:
                 await self._exporting.settle()
         except TimeoutError:
             _log.warning("not everything was answered in %s s; the next start goes on", _SETTLE_S)
+
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """Serve the API, and say on the bus who this is."""
+        async with AsyncExitStack() as stack:
+            if self._config.api.enabled:
+                api = serving(self._bus, api_settings(self._config))
+                self._api_port = await stack.enter_async_context(api)
+            await stack.enter_async_context(noted(self._bus, self._note))
+            yield
+
+    def _note(self) -> MemberStatus:
+        note = self._member.status()
+        if self._api_port:
+            note.api_address = f"{self._config.api.host}:{self._api_port}"
+        note.partitions.extend(
+            PartitionStatus(partition=mine.partition, fence=mine.fence, position=position)
+            for mine, position in self._aggregator.positions().items()
+        )
+        return note
 
     def _samples(self) -> Iterator[tuple[int, Sample]]:
         for partition, fold in self._aggregator.folds().items():

@@ -12,6 +12,7 @@ from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.sealing import Opener
 
 from agentsight_aggregator.analyzers.settings import SECOND_NS, FoldSettings
+from agentsight_aggregator.api.server import ApiSettings, ServerTls
 from agentsight_aggregator.coordination.etcd import GroupSettings
 from agentsight_aggregator.exporters.otlp.transport import OtlpSettings
 from agentsight_aggregator.exporters.rotating_file import RotationSettings
@@ -27,6 +28,18 @@ def bus_settings(config: AgentSightConfig) -> BusSettings:
         replicas=bus.replicas,
         events=StreamSettings(bus.events_max_bytes, bus.events_max_age_s),
         findings=StreamSettings(bus.findings_max_bytes, bus.findings_max_age_s),
+    )
+
+
+def api_settings(config: AgentSightConfig) -> ApiSettings:
+    """Return where the API is served."""
+    api = config.api
+    certificate, key = api.certificate_file, api.key_file
+    return ApiSettings(
+        partitions=config.bus.partitions,
+        host=api.host,
+        port=api.port,
+        tls=ServerTls(certificate, key, api.ca_file) if certificate and key else None,
     )
 
 

@@ -69,6 +69,14 @@ class Aggregator:
             if worker.fold is not None and self._coordinator.owns(assignment)
         }
 
+    def positions(self) -> Mapping[Assignment, int]:
+        """Return for each owned partition up to which sequence of EVENTS it is answered."""
+        return {
+            assignment: worker.position
+            for assignment, worker in self._workers.items()
+            if self._coordinator.owns(assignment)
+        }
+
     async def run(self) -> None:
         """Work until `stop`; an unexpected error of any worker ends all of them."""
         async with asyncio.TaskGroup() as group:

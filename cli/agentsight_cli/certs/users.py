@@ -45,6 +45,7 @@ def agent_rights(cluster: str, node: str) -> Rights:
             subjects.node_events(cluster, node),
             f"$JS.API.STREAM.MSG.GET.{config}",
             f"$KV.{subjects.STATUS}.agent.{subjects.token(node)}",
+            f"$KV.{subjects.STATUS}.agent.{subjects.token(node)}.note",
         ],
         subscribe=[f"{subjects.node_inbox(node)}.>"],
     )

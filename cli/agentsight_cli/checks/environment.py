@@ -68,6 +68,7 @@ def check_ports(config: AgentSightConfig) -> Iterator[Check]:
     ports = {
         "exporters.prometheus.port": (prometheus.host, prometheus.port),
         "node.telemetry_port": ("127.0.0.1", config.node.telemetry_port),
+        "api.port": (config.api.host, config.api.port),
         "bus.port": ("127.0.0.1", config.bus.port),
     }
     try:

@@ -26,6 +26,7 @@ _BUCKET = f"KV_{subjects.STATUS}"
 _NOTES = f"$KV.{subjects.STATUS}.*.*.note"
 _INTERVAL_SECONDS = 5.0
 _INTERVALS = 3
+_LEAVE_SECONDS = 1.0
 _PAGE = 500
 _PAGE_BYTES = 4 << 20
 _OPERATION = "KV-Operation"
@@ -102,7 +103,7 @@ async def noted(
                 # The next one makes up for it; whoever looks sees that this member is silent.
                 if str(error) != trouble:
                     trouble = str(error)
-                    _log.warning("the note of this process cannot be written: %s", error)
+                    _log.info("the note of this process cannot be written: %s", error)
             await asyncio.sleep(interval_seconds)
 
     keeping = asyncio.create_task(keep(), name="note")
@@ -111,9 +112,11 @@ async def noted(
     finally:
         keeping.cancel()
         await asyncio.wait([keeping])
-        note = describe()
-        with contextlib.suppress(AgentSightError):
-            await remove_note(bus, note.kind, note.name)
+        if bus.client.is_connected:
+            note = describe()
+            with contextlib.suppress(AgentSightError, TimeoutError):
+                async with asyncio.timeout(_LEAVE_SECONDS):
+                    await remove_note(bus, note.kind, note.name)
 
 
 def _note(subject: str, data: bytes) -> MemberStatus:

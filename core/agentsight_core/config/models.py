@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentsight_core.config.api import ApiConfig
 from agentsight_core.config.cluster import (
     AggregatorConfig,
     BusConfig,
@@ -40,6 +41,9 @@ class AgentSightConfig(Section):
 
     exporters: ExportersConfig = ExportersConfig()
     """Where findings go."""
+
+    api: ApiConfig = ApiConfig()
+    """The gRPC API of every aggregator."""
 
     security: SecurityConfig = SecurityConfig()
     """Who may read what."""
