@@ -22,6 +22,10 @@ _CAPTURE_PROBLEM = re.compile(
     r"|session ended|does not say|lacks|not base64|not a valid|content coding"
 )
 _STREAM_TYPE = re.compile(r"event-stream|ndjson|stream\+json")
+# One of them is in the answer, or in its first chunk, of every format that its path does not prove.
+_ANSWER_KEYS = frozenset(
+    {"usage", "model", "choices", "message", "response", "content", "generated_text", "token"}
+)
 _TIMEOUT = re.compile(r"time[d_ -]*out", re.IGNORECASE)
 _REQUEST_ID_HEADERS = (
     "request-id",
@@ -82,11 +86,19 @@ def _decode_request(exchange: Exchange) -> tuple[dict[str, object], str]:
 def _is_proven(
     wire: WireFormat, exchange: Exchange, request: dict[str, object], body: Body
 ) -> bool:
-    """Whether the bodies look like the format, where the head alone proves nothing."""
-    if exchange.request_body.strip():
-        return not wire.proof or any(key in request for key in wire.proof)
+    """Whether the bodies look like the format, where the head alone proves nothing.
+
+    Other programs have messages, prompts and inputs too: either a model is asked for by name, or
+    the answer looks like one.
+    """
     first = record(body.whole) or (body.chunks[0].value if body.chunks else {})
-    return any(key in first for key in ("usage", "model", "choices", "message", "response"))
+    answered = not _ANSWER_KEYS.isdisjoint(first)
+    if not exchange.request_body.strip():
+        return answered
+    if not wire.proof:
+        return True
+    asked = any(key in request for key in wire.proof)
+    return asked and (answered or bool(text(request.get("model"))))
 
 
 def _read_answer(wire: WireFormat, exchange: Exchange, body: Body, problems: list[str]) -> Answer:
