@@ -6,13 +6,16 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from agentsight_aggregator.coordination.coordinator import Assignment
 from agentsight_aggregator.coordination.etcd import EtcdCoordinator, GroupSettings
+from agentsight_aggregator.coordination.leading import assign
 from agentsight_core.errors import Retryable
+from agentsight_core.etcd import election, leases, methods
 from agentsight_core.etcd import keys as etcd_keys
 from agentsight_core.etcd.connection import Etcd, connect
 from agentsight_core.etcd.leases import now_seconds
@@ -275,3 +278,46 @@ async def test_member_that_was_removed_by_hand_joins_again(tmp_path: Path) -> No
         assert frozenset() in told[told.index(was) :]
         assert not any(coordinator.owns(assignment) for assignment in was)
         following.cancel()
+
+
+async def test_member_that_was_stopped_knows_it_before_anything_else(tmp_path: Path) -> None:
+    async with (
+        running_etcd(tmp_path, size=1) as cluster,
+        EtcdCoordinator(cluster.settings, GroupSettings("test", "a", PARTITIONS)) as coordinator,
+    ):
+        async with asyncio.timeout(10):
+            async for mine in coordinator.assignments():
+                if mine:
+                    break
+        assert all(coordinator.owns(assignment) for assignment in mine)
+        # As SIGSTOP does it: nothing of this process runs meanwhile.
+        stopped_at = now_seconds()
+        while now_seconds() < stopped_at + LEASE_SECONDS:
+            time.sleep(0.1)  # noqa: ASYNC251  # the loop is meant to stand still
+        assert not any(coordinator.owns(assignment) for assignment in mine)
+
+
+async def test_former_leader_assigns_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_etcd(tmp_path, size=1) as cluster, connect(cluster.settings) as etcd:
+        lease = await leases.grant(etcd, 30)
+        await etcd_keys.put(etcd, KEYS.member("a"), b"{}", lease.id)
+        leader = await election.campaign(etcd, KEYS.election, lease.id, b"a")
+        call = etcd.call
+
+        async def too_late(method: methods.Method, *args: object, **options: object) -> object:
+            """Lose the election between what the leader reads and what it writes."""
+            if method is methods.TXN:
+                await election.resign(etcd, leader, 5.0)
+            return await call(method, *args, **options)
+
+        monkeypatch.setattr(etcd, "call", too_late)
+        assert not await assign(etcd, KEYS, PARTITIONS, leader)
+        monkeypatch.undo()
+        # By now it can read that it leads no more.
+        assert not await assign(etcd, KEYS, PARTITIONS, leader)
+        assert await etcd_keys.delete_prefix(etcd, KEYS.prefix + b"assign/") == 0
+        again = await election.campaign(etcd, KEYS.election, lease.id, b"a")
+        assert await assign(etcd, KEYS, PARTITIONS, again)
+        assert await etcd_keys.delete_prefix(etcd, KEYS.prefix + b"assign/") == PARTITIONS
