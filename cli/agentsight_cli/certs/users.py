@@ -40,11 +40,14 @@ class Rights:
 def agent_rights(cluster: str, node: str) -> Rights:
     """Return what the agent on `node` may do."""
     config = f"KV_{subjects.CONFIG}"
+    status = f"$KV.{subjects.STATUS}.agent.{subjects.token(node)}"
     return Rights(
         publish=[
             subjects.node_events(cluster, node),
             f"$JS.API.STREAM.MSG.GET.{config}",
-            f"$KV.{subjects.STATUS}.agent.{subjects.token(node)}",
+            # What it runs, and how it is.
+            status,
+            f"{status}.note",
             f"$KV.{subjects.STATUS}.agent.{subjects.token(node)}.note",
         ],
         subscribe=[f"{subjects.node_inbox(node)}.>"],
@@ -63,7 +66,8 @@ def operator_rights() -> Rights:
 
 def reader_rights() -> Rights:
     """Return what a person may do who looks at results."""
-    reads = ["$JS.API.INFO", "$JS.FC.>"]
+    # How full EVENTS is, not what is in it.
+    reads = ["$JS.API.INFO", "$JS.FC.>", f"$JS.API.STREAM.INFO.{subjects.EVENTS}"]
     for stream in _READABLE:
         reads += [
             f"$JS.API.STREAM.INFO.{stream}",

@@ -89,6 +89,7 @@ async def connect(settings: ConnectionSettings) -> AsyncIterator[Bus]:
     """Connect, and close at the end; raises Retryable when no server can be reached in time."""
     # The library prints a traceback for each failed attempt; `_Reports` says it in one line.
     logging.getLogger("nats").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").addFilter(_is_of_interest)
     reports = Reports(settings.name)
     attempts = max(1, int(settings.connect_seconds / settings.reconnect_wait_seconds))
     client = nats.NATS()
@@ -102,6 +103,11 @@ async def connect(settings: ConnectionSettings) -> AsyncIterator[Bus]:
         # What the server does not answer any more is no error of ours at the end.
         with contextlib.suppress(nats.errors.Error, OSError):
             await client.close()
+
+
+def _is_of_interest(record: logging.LogRecord) -> bool:
+    """Tell a report from one that asyncio makes at every end of a TLS connection of the library."""
+    return "eof_received() has no effect" not in str(record.msg)
 
 
 async def _connect(
