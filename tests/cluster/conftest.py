@@ -67,6 +67,10 @@ class Run:
     takeover_s: list[float] = field(default_factory=list)
     notes: dict[str, object] = field(default_factory=dict)
 
+    def note(self, **facts: object) -> None:
+        """Keep figures for the results."""
+        self.notes |= facts
+
     def happens(self) -> None:
         """Note that a fault happens now."""
         self.faults_s.append(time.time())
@@ -82,10 +86,9 @@ class Run:
         self.verdict = judge(self.evidence, ledgers, saved, replay)
         for fault_s, next_s in itertools.pairwise([*self.faults_s, float("inf")]):
             self.takeover_s += takeovers(self.evidence.findings, fault_s, next_s).values()
-        self._report()
         return self.verdict
 
-    def _report(self) -> None:
+    def report(self) -> None:
         verdict = self.verdict
         line = {
             "row": self.row,
@@ -128,6 +131,10 @@ def run(tmp_path: Path, seed: int, request) -> StartRun:
         row = Path(request.node.fspath).stem.removeprefix("test_row_").split("_")[0]
         wanted = ClusterSettings(**settings)
         async with running_cluster(tmp_path / "cluster", wanted) as cluster:
-            yield Run(row, fault, cluster, random.Random(seed), seed)
+            it = Run(row, fault, cluster, random.Random(seed), seed)
+            try:
+                yield it
+            finally:
+                it.report()
 
     return start

@@ -1,0 +1,24 @@
+import asyncio
+
+import pytest
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize(
+    "seconds", [pytest.param(6, id="short"), pytest.param(60, id="long", marks=pytest.mark.matrix)]
+)
+async def test_an_owner_that_slept_writes_nothing_when_it_wakes_up(run, seconds):
+    async with run(f"aggregator stopped for {seconds} s") as it:
+        victim = it.random.choice(it.cluster.aggregators)
+        it.happens()
+        victim.pause()
+        await asyncio.sleep(seconds)
+        # The others have gone on meanwhile, with its partitions too.
+        await it.cluster.flows()
+        victim.resume()
+        await it.cluster.flows()
+        verdict = await it.finish()
+        assert not verdict.faults
+        assert it.takeover_s
+        assert max(it.takeover_s) <= 5.0

@@ -1,0 +1,106 @@
+import asyncio
+
+import pytest
+from agentsight_core.testing.cluster.recovery import longest_gap
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+# How long a publisher may stay with a leader that is cut off from its peers.
+_LEFT_AFTER_S = 3.0
+
+
+async def test_a_leader_that_is_cut_off_from_its_peers_is_left(run):
+    async with run("nats: leader cut off from its peers") as it:
+        cluster = it.cluster
+        leader = await cluster.stream_leader()
+        peers = [member.host for member in cluster.nats if member is not leader]
+        it.happens()
+        await cluster.network.cut(leader.host, peers)
+        await cluster.flows()
+        await asyncio.sleep(5)
+        await cluster.network.heal(leader.host)
+        await cluster.flows()
+        verdict = await it.finish()
+        gaps = {
+            node.name: longest_gap(
+                (m.time_s for m in it.evidence.events if f".{node.name}." in m.subject),
+                it.faults_s[0],
+                it.faults_s[0] + 60,
+            )
+            for node in cluster.nodes
+        }
+        it.note(gaps_s={name: round(gap, 2) for name, gap in gaps.items()})
+        assert not verdict.faults
+
+
+def hosts(members):
+    return [member.host for member in members]
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("deaf", [False, True], ids=["both ways", "one way"])
+async def test_an_aggregator_is_cut_off_from_the_bus(run, deaf):
+    async with run(f"aggregator cut off from the bus{', one way' if deaf else ''}") as it:
+        victim = it.random.choice(it.cluster.aggregators)
+        it.happens()
+        await it.cluster.network.cut(victim.host, hosts(it.cluster.nats), deaf=deaf)
+        await asyncio.sleep(12)
+        await it.cluster.network.heal(victim.host)
+        await it.cluster.flows()
+        assert not (await it.finish()).faults
+
+
+@pytest.mark.matrix
+async def test_an_aggregator_is_cut_off_from_etcd(run):
+    async with run("aggregator cut off from etcd") as it:
+        victim = it.random.choice(it.cluster.aggregators)
+        it.happens()
+        await it.cluster.network.cut(victim.host, hosts(it.cluster.etcd))
+        await asyncio.sleep(6)
+        await it.cluster.flows()
+        await it.cluster.network.heal(victim.host)
+        await it.cluster.flows()
+        assert not (await it.finish()).faults
+        assert it.takeover_s
+
+
+@pytest.mark.matrix
+async def test_an_agent_is_cut_off_from_the_bus(run):
+    async with run("agent cut off from the bus") as it:
+        victim = it.random.choice(it.cluster.nodes)
+        it.happens()
+        await it.cluster.network.cut(victim.host, hosts(it.cluster.nats))
+        await asyncio.sleep(12)
+        await it.cluster.network.heal(victim.host)
+        await it.cluster.flows()
+        assert not (await it.finish()).faults
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("kind", ["nats", "etcd"])
+async def test_one_server_is_cut_off_from_everybody(run, kind):
+    async with run(f"{kind}: one cut off from everybody") as it:
+        cluster = it.cluster
+        members = getattr(cluster, kind)
+        victim = it.random.choice(members)
+        others = [m.host for m in cluster.members if m is not victim]
+        it.happens()
+        await cluster.network.cut(victim.host, others)
+        await cluster.flows()
+        await asyncio.sleep(5)
+        await cluster.network.heal(victim.host)
+        await cluster.healthy()
+        assert not (await it.finish()).faults
+
+
+@pytest.mark.matrix
+async def test_packets_are_lost_between_the_servers(run):
+    async with run("nats: 20 % of packets lost") as it:
+        it.happens()
+        for member in it.cluster.nats:
+            await it.cluster.network.lose(member.host, 0.2)
+        await asyncio.sleep(15)
+        for member in it.cluster.nats:
+            await it.cluster.network.heal(member.host)
+        await it.cluster.flows()
+        assert not (await it.finish()).faults
