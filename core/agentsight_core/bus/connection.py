@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import nats
@@ -20,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, StreamConfig
 
 from agentsight_core.bus import subjects
+from agentsight_core.bus.choice import ServerOrder, Suspicion
 from agentsight_core.bus.failures import NotAllowed, NotFound, translated
 from agentsight_core.bus.reports import Reports
 from agentsight_core.bus.tls import tls_followed
@@ -93,8 +94,9 @@ async def connect(settings: ConnectionSettings) -> AsyncIterator[Bus]:
     reports = Reports(settings.name)
     attempts = max(1, int(settings.connect_seconds / settings.reconnect_wait_seconds))
     client = nats.NATS()
+    order = ServerOrder(settings.reconnect_wait_seconds)
     try:
-        await _connect(client, settings, reports, attempts)
+        await _connect(client, settings, reports, attempts, order)
         # Once connected: for ever.
         client.options["max_reconnect_attempts"] = -1
         async with tls_followed(client, settings.tls):
@@ -111,8 +113,16 @@ def _is_of_interest(record: logging.LogRecord) -> bool:
 
 
 async def _connect(
-    client: nats.NATS, settings: ConnectionSettings, reports: Reports, attempts: int
+    client: nats.NATS,
+    settings: ConnectionSettings,
+    reports: Reports,
+    attempts: int,
+    order: ServerOrder,
 ) -> None:
+    async def reconnected() -> None:
+        order.arrived(client.connected_url.netloc)
+        await reports.reconnected()
+
     tls = settings.tls.context() if settings.tls else None
     try:
         async with asyncio.timeout(settings.connect_seconds):
@@ -132,8 +142,10 @@ async def _connect(
                 pending_size=settings.pending_bytes,
                 error_cb=reports.error,
                 disconnected_cb=reports.disconnected,
-                reconnected_cb=reports.reconnected,
+                reconnected_cb=reconnected,
+                reconnect_to_server_handler=order,
             )
+            order.arrived(client.connected_url.netloc)
     except (nats.errors.Error, OSError, TimeoutError) as error:
         servers = ", ".join(settings.servers)
         raise Retryable(
@@ -153,6 +165,7 @@ class Bus:
     ) -> None:
         self._group_keys = group_keys
         self._reports = reports
+        self._suspicion = Suspicion(self._change_server)
         self.client = client
         self.request_seconds = request_seconds
         self.js = client.jetstream(timeout=request_seconds)
@@ -163,15 +176,20 @@ class Bus:
         return int(self.client.max_payload)
 
     @property
-    def has_other_servers(self) -> bool:
-        """Whether there is a server to change to."""
-        return len(self.client.servers) > 1
+    def server_changes(self) -> int:
+        """How often a server was left because it did not answer for the cluster."""
+        return self._suspicion.changes
+
+    @contextlib.contextmanager
+    def _asking(self, doing: str) -> Iterator[None]:
+        with self._suspicion.asking(), translated(doing):
+            yield
 
     async def publish(self, message: Outgoing, timeout: float | None = None) -> int:  # noqa: ASYNC109  # handed on to the library, which keeps the answer's future
         """Store `message` and return its sequence."""
         message = self._sealed(message)
         try:
-            with translated(f"publishing to {message.subject}"):
+            with self._asking(f"publishing to {message.subject}"):
                 ack = await self.js.publish(
                     message.subject,
                     message.data,
@@ -239,7 +257,7 @@ class Bus:
     async def last(self, stream: str, subject_filter: str) -> StoredMessage | None:
         """Return the last message on the subjects of `subject_filter`, as the leader knows it."""
         try:
-            with translated(f"reading the last message of {subject_filter}"):
+            with self._asking(f"reading the last message of {subject_filter}"):
                 found = await self.js.get_msg(stream, subject=subject_filter)
         except NotFound:
             return None
@@ -247,14 +265,14 @@ class Bus:
 
     async def get(self, stream: str, sequence: int) -> StoredMessage:
         """Return the message with `sequence`; raises NotFound."""
-        with translated(f"reading message {sequence} of {stream}"):
+        with self._asking(f"reading message {sequence} of {stream}"):
             return _stored(await self.js.get_msg(stream, seq=sequence))
 
     async def next(self, stream: str, sequence: int, subject_filter: str) -> StoredMessage | None:
         """Return the first message from `sequence` on that matches `subject_filter`."""
         request = {"seq": sequence, "next_by_subj": subject_filter}
         try:
-            with translated(f"reading {stream} from {sequence} on"):
+            with self._asking(f"reading {stream} from {sequence} on"):
                 found = await self.js.get_msg(
                     stream, seq=request["seq"], subject=subject_filter, next=True
                 )
@@ -264,7 +282,7 @@ class Bus:
 
     async def stream_state(self, stream: str) -> StreamConfig:
         """Return the stream's info (`config`, `state`); raises NotFound."""
-        with translated(f"looking up stream {stream}"):
+        with self._asking(f"looking up stream {stream}"):
             return await self.js.stream_info(stream)
 
     async def reset_consumer(self, stream: str, consumer: str, sequence: int) -> None:
@@ -272,18 +290,18 @@ class Bus:
 
         0 stands for the first message that is not acknowledged. Needs nats-server 2.14 (ADR-60).
         """
-        with translated(f"resetting consumer {consumer}"):
+        with self._asking(f"resetting consumer {consumer}"):
             await self.js.reset_consumer(stream, consumer, seq=sequence)
 
     async def consumer_info(self, stream: str, consumer: str) -> ConsumerConfig:
         """Return the consumer's info (`num_pending`, `delivered`, `ack_floor`)."""
-        with translated(f"looking up consumer {consumer}"):
+        with self._asking(f"looking up consumer {consumer}"):
             return await self.js.consumer_info(stream, consumer)
 
-    async def change_server(self) -> None:
-        """Drop the connection and take the next server of the list."""
-        with translated("changing the server"):
-            await self.client.force_reconnect()
+    async def _change_server(self) -> None:
+        if len(self.client.servers) > 1:
+            with contextlib.suppress(Retryable), translated("changing the server"):
+                await self.client.force_reconnect()
 
 
 def _stored(found: nats.js.api.RawStreamMsg) -> StoredMessage:

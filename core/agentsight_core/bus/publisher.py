@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus, Outgoing
-from agentsight_core.bus.failures import StuckServer, TooLarge
+from agentsight_core.bus.failures import TooLarge
 from agentsight_core.errors import Retryable
 from agentsight_core.spool.segments import SpooledFrame
 from agentsight_core.spool.spool import Spool
@@ -31,9 +31,7 @@ class PublisherSettings:
     ack_seconds: float = 2.0
     # Jittered waits between attempts grow from the first to the last.
     first_wait_seconds: float = 0.05
-    last_wait_seconds: float = 2.0
-    # A server that does not acknowledge so many times in a row is left for another one.
-    attempts_per_server: int = 3
+    last_wait_seconds: float = 1.0
 
 
 class Publisher:
@@ -91,9 +89,7 @@ class Publisher:
             {subjects.MESSAGE_ID: subjects.message_id(entry.header)},
         )
         wait = self._settings.first_wait_seconds
-        attempt = 0
         while True:
-            attempt += 1
             try:
                 await self._bus.publish(message, self._settings.ack_seconds)
             except TooLarge:
@@ -103,17 +99,9 @@ class Publisher:
                     self._bus.max_payload_bytes,
                 )
                 return False
-            except Retryable as error:
+            except Retryable:
                 self.retries += 1
-                await self._move_on(error, attempt)
             else:
                 return True
             await asyncio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311  # spreads retries, hides nothing
             wait = min(wait * 2, self._settings.last_wait_seconds)
-
-    async def _move_on(self, error: Retryable, attempt: int) -> None:
-        """Leave a server that is cut off from the others: it answers 10158, or not at all."""
-        stuck = isinstance(error, StuckServer) or attempt % self._settings.attempts_per_server == 0
-        if stuck and self._bus.has_other_servers:
-            with contextlib.suppress(Retryable):
-                await self._bus.change_server()
