@@ -29,8 +29,8 @@ up: setup ## the whole system on this machine, until Ctrl-C
 	@$(SUDO) $(VENV)/agentsight up
 
 .PHONY: test
-test: setup-dev ## all tests, with real probes and servers
-	@$(PYTEST) tests
+test: setup-dev ## all tests, with real probes and servers; of the fault matrix a short selection
+	@$(PYTEST) tests -m "not matrix"
 
 .PHONY: test-unit
 test-unit: setup-dev ## tests without root and servers
@@ -43,6 +43,10 @@ test-integration: setup-dev ## tests with real servers on loopback
 .PHONY: test-bpf
 test-bpf: setup-dev ## tests with the real kernel
 	@$(PYTEST) tests/bpf
+
+.PHONY: test-cluster
+test-cluster: setup-dev ## the whole fault matrix on a real cluster; writes bench/results/faults.md
+	@$(SUDO) $(VENV)/python -m bench.faults
 
 .PHONY: check
 check: setup-dev ## ruff, mypy strict, import directions, clang-format, stale generated files

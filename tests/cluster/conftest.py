@@ -1,22 +1,25 @@
+import asyncio
 import contextlib
-import itertools
 import json
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from agentsight_aggregator.fold import build_fold
 from agentsight_aggregator.worker.checkpoints import CheckpointStore
 from agentsight_aggregator.worker.folding import Folding
+from agentsight_core.errors import Retryable
 from agentsight_core.testing.cluster.cluster import Cluster, ClusterSettings, running_cluster
 from agentsight_core.testing.cluster.evidence import Evidence, Stored, gather
 from agentsight_core.testing.cluster.recovery import takeovers
 from agentsight_core.testing.cluster.verdict import Replayed, Saved, Verdict, judge
 
+T = TypeVar("T")
 RESULTS = Path(os.environ.get("CLUSTER_RESULTS", "/dev/null"))
 
 
@@ -51,6 +54,17 @@ async def checkpoints(bus, partitions: int) -> dict[int, Saved]:
     return found
 
 
+async def again(reading: Callable[[], Awaitable[T]]) -> T:
+    """Read until it works: the servers may have just come back."""
+    for _ in range(10):
+        try:
+            return await reading()
+        except Retryable as error:
+            print(f"reading again: {error}")
+            await asyncio.sleep(1)
+    return await reading()
+
+
 @dataclass
 class Run:
     """A cluster under a fault, its random numbers, and what came of it."""
@@ -61,9 +75,12 @@ class Run:
     random: random.Random
     seed: int
     evidence: Evidence = field(default_factory=Evidence)
-    verdict: Verdict = field(default_factory=Verdict)
+    # Empty until `finish`.
+    verdict: Verdict | None = None
     # When faults happened, Unix seconds.
     faults_s: list[float] = field(default_factory=list)
+    # From a fault to where others have taken over: what happens later is no takeover.
+    takeover_windows: list[tuple[float, float]] = field(default_factory=list)
     takeover_s: list[float] = field(default_factory=list)
     notes: dict[str, object] = field(default_factory=dict)
 
@@ -75,21 +92,26 @@ class Run:
         """Note that a fault happens now."""
         self.faults_s.append(time.time())
 
+    async def taken_over(self) -> None:
+        """Wait until every partition goes on after the last fault."""
+        await self.cluster.flows()
+        self.takeover_windows.append((self.faults_s[-1], time.time()))
+
     async def finish(self, *, settle_s: float = 120.0) -> Verdict:
         """End the load, read everything back, judge it, and write a line of the results."""
         await self.cluster.healthy()
         await self.cluster.settle(settle_s)
         async with self.cluster.bus() as bus:
-            self.evidence = await gather(bus)
-            saved = await checkpoints(bus, self.cluster.settings.partitions)
+            self.evidence = await again(lambda: gather(bus))
+            saved = await again(lambda: checkpoints(bus, self.cluster.settings.partitions))
         ledgers = [self.cluster.ledger(node) for node in self.cluster.nodes]
         self.verdict = judge(self.evidence, ledgers, saved, replay)
-        for fault_s, next_s in itertools.pairwise([*self.faults_s, float("inf")]):
-            self.takeover_s += takeovers(self.evidence.findings, fault_s, next_s).values()
+        for fault_s, until_s in self.takeover_windows:
+            self.takeover_s += takeovers(self.evidence.findings, fault_s, until_s).values()
         return self.verdict
 
     def report(self) -> None:
-        verdict = self.verdict
+        verdict = self.verdict or Verdict(replay=["the run was not finished"])
         line = {
             "row": self.row,
             "fault": self.fault,

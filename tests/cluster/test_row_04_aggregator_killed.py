@@ -12,8 +12,9 @@ async def kill_and_restart(it, times: int) -> None:
         victim = it.random.choice(cluster.aggregators)
         it.happens()
         await victim.kill()
-        await cluster.flows()
+        await it.taken_over()
         await victim.start()
+        await cluster.ready(victim)
         # It takes its share again: partitions move back while events flow.
         await cluster.flows()
 

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -19,10 +20,12 @@ from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus, ConnectionSettings, connect
 from agentsight_core.bus.failures import translated
 from agentsight_core.errors import AgentSightError
+from agentsight_core.runtime.notes import read_note
 from agentsight_core.testing.cluster.ledger import LedgerOfUnits, read_ledger_of_units
 from agentsight_core.testing.cluster.member import Member
 from agentsight_core.testing.cluster.network import Host, Network, running_network
 from agentsight_core.testing.cluster.servers import EtcdMember, NatsMember
+from agentsight_core.testing.conditions import eventually
 
 _PYTHON = [sys.executable, "-X", "faulthandler", "-m"]
 
@@ -94,7 +97,13 @@ class Cluster:
         await self.healthy()
         for member in [*self.aggregators, *self.nodes]:
             await member.start()
+        await self.ready(*self.aggregators)
         await self.flows()
+
+    async def ready(self, *aggregators: Member, seconds: float = 60.0) -> None:
+        """Wait until the aggregators say that they work."""
+        for member in aggregators:
+            await eventually(partial(_announced, member), seconds)
 
     async def add_aggregator(self, name: str, program: Sequence[str] = ()) -> Member:
         """Make one more aggregator, not started; `program` replaces the one of this tree."""
@@ -221,6 +230,11 @@ async def patiently(condition: Callable[[], Awaitable[bool]], seconds: float) ->
                 if await condition():
                     return
             await asyncio.sleep(0.1)
+
+
+def _announced(aggregator: Member) -> bool:
+    note = read_note(aggregator.folder / "state", "aggregator")
+    return note is not None and note["pid"] == aggregator.pid
 
 
 async def _counts(bus: Bus) -> dict[str, int]:

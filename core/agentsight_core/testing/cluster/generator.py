@@ -145,7 +145,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=40.0)
     parser.add_argument("--padding", type=int, default=0)
     parser.add_argument("--spool-bytes", type=int, default=256 << 20)
-    logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format="%(created).3f %(name)s %(levelname)s %(message)s"
+    )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     asyncio.run(_main(options))

@@ -45,6 +45,12 @@ class NatsMember(Member):
         """Whether it takes part: all its streams and consumers are up to date."""
         return await asyncio.to_thread(self._get, "healthz") is not None
 
+    async def clients(self) -> set[str]:
+        """Return the names of the connections that it has."""
+        found = await asyncio.to_thread(self._get, "connz")
+        assert isinstance(found, dict), f"{self.name} does not answer"
+        return {connection.get("name", "") for connection in found["connections"]}
+
     def _get(self, page: str) -> object | None:
         url = f"http://{self.host.address}:{_MONITOR_PORT}/{page}"
         with (

@@ -62,14 +62,17 @@ async def test_a_server_that_answers_nothing_is_left(suspicion, left, monkeypatc
 
 async def test_a_slow_request_beside_others_that_are_answered_is_none_of_it(suspicion, monkeypatch):
     monkeypatch.setattr(choice, "_PATIENCE_SECONDS", 0.02)
-    timers = []
-    monkeypatch.setattr(suspicion, "_overdue", lambda asked_at: timers.append(asked_at))
+    overdue = asyncio.Event()
+
+    def judge(asked_at: float) -> None:
+        Suspicion._overdue(suspicion, asked_at)
+        overdue.set()
+
+    monkeypatch.setattr(suspicion, "_overdue", judge)
     with suspicion.asking():
-        while not timers:
-            await asyncio.sleep(0)
         with suspicion.asking():
             pass
-    Suspicion._overdue(suspicion, timers[0])
+        await asyncio.wait_for(overdue.wait(), 1)
     assert suspicion.changes == 0
 
 
