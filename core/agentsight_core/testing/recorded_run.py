@@ -18,6 +18,18 @@ from agentsight_core.recordings.frames import read_recording
 from agentsight_core.recordings.records import Damage
 from agentsight_core.testing.llm_tls_server import Pair
 
+_SECONDS = 110.0
+# `record` without what it does afterwards, the analysis of the recording.
+_WATCH_ONLY = """
+import json, os, sys
+from pathlib import Path
+from agentsight_cli import record
+from agentsight_core.config import load_config
+done = record.run(sys.argv[2:], load_config(None, os.environ), Path(sys.argv[1]))
+print(json.dumps({"sessions": [], "ledger": done.ledger}))
+sys.exit(done.exit_status)
+"""
+
 Stages = dict[str, dict[str, object]]
 
 
@@ -104,23 +116,28 @@ def record(
     folder: Path,
     env: Mapping[str, str] | None = None,
     settings: Mapping[str, str] | None = None,
-    timeout_s: float = 60.0,
+    *,
+    analyze: bool = True,
 ) -> RecordedRun:
     """Run `command` under `agentsight record --json`; state and recording go into `folder`.
 
-    `settings` are configuration variables without their prefix, as CAPTURE_MODE.
+    `settings` are configuration variables without their prefix, as CAPTURE_MODE. Without `analyze`
+    the summary holds the ledger only.
     """
     output = folder / "run.rec"
     values = {"NODE_STATE_DIR": str(folder / "state"), **(settings or {})}
     variables = {f"AGENTSIGHT_{key}": value for key, value in values.items()}
-    program = [sys.executable, "-m", "agentsight_cli", "record", "--json", "-o", str(output), "--"]
+    program = [sys.executable, "-c", _WATCH_ONLY, str(output)]
+    if analyze:
+        options = ["record", "--json", "-o", str(output), "--"]
+        program = [sys.executable, "-m", "agentsight_cli", *options]
     done = subprocess.run(  # noqa: S603 - a test's own program
         [*program, *command],
         env={**os.environ, **(env or {}), **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=_SECONDS,
         check=False,
     )
     # What the command wrote last need not end with a line end.
