@@ -14,7 +14,7 @@ import typer
 
 from agentsight_cli.app_certs import certs_app
 from agentsight_cli.app_dlq import dlq_app
-from agentsight_cli.options import ConfigFile, Json, StateDir, configuration
+from agentsight_cli.options import Api, ConfigFile, Json, StateDir, configuration
 
 if TYPE_CHECKING:
     from agentsight_core.config import AgentSightConfig
@@ -167,6 +167,7 @@ def sessions(
         str | None,
         typer.Argument(metavar="ID", help="Show this session as a tree; its first digits do."),
     ] = None,
+    api: Api = "",
     config: ConfigFile = None,
     state_dir: StateDir = None,
     as_json: Json = False,
@@ -175,7 +176,7 @@ def sessions(
     from agentsight_cli import sessions as command
 
     found = configuration(config, state_dir, {})
-    raise typer.Exit(command.run(found, session, as_json=as_json))
+    raise typer.Exit(command.run(found, api, session, as_json=as_json))
 
 
 @app.command()
@@ -186,6 +187,7 @@ def tail(
     beginning: Annotated[
         bool, typer.Option("--all", help="Begin with the oldest finding that is kept.")
     ] = False,
+    api: Api = "",
     config: ConfigFile = None,
     state_dir: StateDir = None,
     as_json: Json = False,
@@ -194,7 +196,25 @@ def tail(
     from agentsight_cli import tail as command
 
     found = configuration(config, state_dir, {})
-    raise typer.Exit(command.run(found, session or "", beginning=beginning, as_json=as_json))
+    wanted = session or ""
+    raise typer.Exit(command.run(found, api, wanted, beginning=beginning, as_json=as_json))
+
+
+@app.command()
+def status(
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Show the loss ledger of each process.")
+    ] = False,
+    api: Api = "",
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show the processes of a running system, who owns which partition, how full the bus is."""
+    from agentsight_cli import status as command
+
+    found = configuration(config, state_dir, {})
+    raise typer.Exit(command.run(found, api, ledger=ledger, as_json=as_json))
 
 
 @app.command()

@@ -20,6 +20,14 @@ StateDir = Annotated[
     Path | None,
     typer.Option("--state-dir", metavar="DIR", help="State directory of `agentsight up`."),
 ]
+Api = Annotated[
+    str,
+    typer.Option(
+        "--api",
+        metavar="HOST:PORT",
+        help="Ask this aggregator, not the bus of this machine's system.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

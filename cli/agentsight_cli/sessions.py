@@ -6,34 +6,32 @@ import sys
 import time
 
 from agentsight_aggregator.exporters.jsonl import finding_to_json
-from agentsight_core.bus.connection import Bus
+from agentsight_core.bus.failures import NotFound
 from agentsight_core.config import AgentSightConfig
 from agentsight_core.errors import ConfigError
 from agentsight_core.ids import session_text
+from agentsight_core.pb import api_pb2
 from agentsight_core.pb import findings_pb2 as pb
 
 from agentsight_cli import output, running, tree
+from agentsight_cli.cluster_api import Api, open_api
 from agentsight_cli.text import dollars, duration, shown
 
 _HEAD = ("session", "agent", "state", "turns", "calls", "tools", "in", "out", "cost", "last seen")
+_PAGE = 500
 
 
-def run(config: AgentSightConfig, wanted: str | None, *, as_json: bool) -> int:
+def run(config: AgentSightConfig, address: str, wanted: str | None, *, as_json: bool) -> int:
     """Print the sessions, or the one whose id begins with `wanted`; return the exit status."""
-    return running.run(_run(config, wanted, as_json=as_json))
+    return running.run(_run(config, address, wanted, as_json=as_json))
 
 
-async def _run(config: AgentSightConfig, wanted: str | None, *, as_json: bool) -> int:
-    async with running.open_bus(config) as bus:
-        latest = await latest_summaries(bus)
+async def _run(config: AgentSightConfig, address: str, wanted: str | None, *, as_json: bool) -> int:
+    async with open_api(config, address) as api:
         if wanted is None:
-            _print_list(latest, as_json=as_json)
+            _print_list(await _sessions(api), as_json=as_json)
             return 0
-        session = find_session(latest, wanted)
-        findings = [
-            item
-            async for item in running.kept_findings(bus, f"findings.*.{session_text(session)}.>")
-        ]
+        findings = await _findings(api, await _session_id(api, wanted))
     if as_json:
         for item in findings:
             output.print_json(finding_to_json(item), sys.stdout)
@@ -42,34 +40,44 @@ async def _run(config: AgentSightConfig, wanted: str | None, *, as_json: bool) -
     return 0
 
 
-async def latest_summaries(bus: Bus) -> dict[int, pb.Finding]:
+async def _sessions(api: Api) -> list[pb.Finding]:
     """Return the newest summary of each session, oldest session first."""
-    latest: dict[int, pb.Finding] = {}
-    async for finding in running.kept_findings(bus, running.SUMMARIES):
-        latest[finding.session] = finding
-    return dict(sorted(latest.items(), key=lambda item: item[1].session_summary.start_ns))
+    request = api_pb2.ListSessionsRequest(page_size=_PAGE)
+    # One that changes meanwhile comes again, newer.
+    latest = {
+        finding.session: finding
+        async for page in api.pages(api.sessions.ListSessions, request)
+        for finding in page.sessions
+    }
+    return sorted(latest.values(), key=lambda finding: finding.session_summary.start_ns)
 
 
-def find_session(sessions: dict[int, pb.Finding], wanted: str) -> int:
-    """Return the session whose id begins with `wanted`; ConfigError if none or several do."""
-    found = [item for item in sessions if session_text(item).startswith(wanted.lower())]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise ConfigError(f"no session begins with {wanted!r}; `agentsight sessions` lists them")
-    names = ", ".join(map(session_text, found))
-    raise ConfigError(f"several sessions begin with {wanted!r}: {names}")
+async def _session_id(api: Api, wanted: str) -> str:
+    request = api_pb2.GetSessionRequest(session=wanted)
+    try:
+        found = await api.ask(api.sessions.GetSession, request)
+    except NotFound as error:
+        raise ConfigError(f"{error}; `agentsight sessions` lists them") from error
+    return session_text(found.session)
 
 
-def _print_list(sessions: dict[int, pb.Finding], *, as_json: bool) -> None:
+async def _findings(api: Api, session: str) -> list[pb.Finding]:
+    request = api_pb2.QueryFindingsRequest(
+        filter=api_pb2.FindingsFilter(session=session), page_size=_PAGE
+    )
+    answers = api.pages(api.findings.QueryFindings, request)
+    return [finding async for page in answers for finding in page.findings]
+
+
+def _print_list(sessions: list[pb.Finding], *, as_json: bool) -> None:
     if as_json:
-        for finding in sessions.values():
+        for finding in sessions:
             output.print_json(finding_to_json(finding), sys.stdout)
     elif not sessions:
         print("no sessions yet", file=sys.stderr)
     else:
         now_ns = time.time_ns()
-        rows = [_row(finding, now_ns) for finding in sessions.values()]
+        rows = [_row(finding, now_ns) for finding in sessions]
         output.print_table([_HEAD, *rows], sys.stdout)
 
 

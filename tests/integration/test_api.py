@@ -119,7 +119,7 @@ async def test_a_session_is_found_by_the_first_digits_of_its_id(served: Api) -> 
         found = await sessions.GetSession(api.GetSessionRequest(session=digits))
         assert found.session == 0xAB << 56
     code, text = await refusal(sessions.GetSession(api.GetSessionRequest(session="a")))
-    assert (code, "2 sessions begin with a" in text) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+    assert (code, "2 sessions begin with 'a'" in text) == (grpc.StatusCode.INVALID_ARGUMENT, True)
     for digits in ("ad", session_text(0xAD << 56)):
         code, _ = await refusal(sessions.GetSession(api.GetSessionRequest(session=digits)))
         assert code is grpc.StatusCode.NOT_FOUND

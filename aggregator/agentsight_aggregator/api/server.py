@@ -55,7 +55,10 @@ class ServerTls:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """Where to listen and how much to do at once."""
+    """Where to listen and how much to do at once.
+
+    A `host` that is `unix:` and a path is a socket of that name.
+    """
 
     partitions: int
     host: str = "127.0.0.1"
@@ -120,8 +123,9 @@ async def _show_health(
 
 
 def _listen(server: grpc.aio.Server, settings: ApiSettings) -> int:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"{host}:{settings.port}"
+    host, address = settings.host, settings.host
+    if not host.startswith("unix:"):
+        address = f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
     try:
         if settings.tls is None:
             return int(server.add_insecure_port(address))

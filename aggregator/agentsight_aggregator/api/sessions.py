@@ -60,10 +60,11 @@ class SessionsService:
         names = await self._subjects(f"{digits}.*" if len(digits) == 16 else ">")
         found = [name for name in names if name.removeprefix(_PREFIX).startswith(digits)]
         if not found:
-            raise NotFound(f"no session begins with {digits}")
+            raise NotFound(f"no session begins with {digits!r}")
         if len(found) > 1:
+            more = "…" if len(found) > _NAMED else ""
             shown = ", ".join(name.split(".")[2] for name in found[:_NAMED])
-            raise ConfigError(f"{len(found)} sessions begin with {digits}: {shown}…")
+            raise ConfigError(f"{len(found)} sessions begin with {digits!r}: {shown}{more}")
         return found[0]
 
     async def _subjects(self, key_filter: str) -> list[str]:

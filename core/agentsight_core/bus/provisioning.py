@@ -5,6 +5,7 @@ Safe to run any number of times, at once by several. Must not delete anything.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -72,6 +73,15 @@ async def provision_exporter(bus: Bus, name: str) -> None:
         subjects.FINDINGS,
         _durable(subjects.exporter_consumer(name), ["findings.>"]),
     )
+
+
+async def partition_count(bus: Bus) -> int:
+    """Return the number of partitions that EVENTS was made with; raises NotFound without it."""
+    transform = (await bus.stream_state(subjects.EVENTS)).config.subject_transform
+    found = re.search(r"partition\((\d+),", transform.dest if transform else "")
+    if found is None:
+        raise ConfigError(f"the stream {subjects.EVENTS} of this bus has no partitions of ours")
+    return int(found[1])
 
 
 def _streams(settings: BusSettings) -> list[StreamConfig]:
