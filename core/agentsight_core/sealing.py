@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -37,30 +38,37 @@ _KEY_BYTES = 32
 _NONCE_BYTES = 12
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
-class Key:
-    """One key; its id tells nothing about it."""
+class Key(Generic[T]):
+    """One key, ready for use; its id tells nothing about it."""
 
     id: str
-    raw: bytes
+    cipher: T
 
 
-class KeyFile:
+class KeyFile(Generic[T]):
     """The keys in a file, one a line, newest first; the file is read again when it has changed."""
 
-    def __init__(self, path: Path, kind: str) -> None:
-        """Read the file; raises ConfigError when it holds no keys of `kind`."""
+    def __init__(self, path: Path, kind: str, load: Callable[[bytes], tuple[bytes, T]]) -> None:
+        """Read the file; raises ConfigError when it holds no keys of `kind`.
+
+        `load` makes of a key what others may know of it, and what is used.
+        """
         self._path = path
         self._kind = kind
+        self._load = load
         self._seen: tuple[int, int, int] | None = None
-        self._keys: tuple[Key, ...] = ()
+        self._keys: tuple[Key[T], ...] = ()
         self._complaint = ""
         try:
             self._read()
         except (OSError, ValueError) as error:
             raise ConfigError(f"the key file {path} cannot be used: {error}") from error
 
-    def keys(self) -> tuple[Key, ...]:
+    def keys(self) -> tuple[Key[T], ...]:
         """Return the keys as they are in the file now, or as they were if it cannot be read."""
         try:
             self._read()
@@ -79,12 +87,26 @@ class KeyFile:
         self._seen = seen
         lines = self._path.read_text().splitlines()
         keys = tuple(
-            _parsed(line, self._kind) for line in lines if line.strip() and not line.startswith("#")
+            self._parsed(line) for line in lines if line.strip() and not line.startswith("#")
         )
         if not keys:
             raise ValueError(f"it has no line that begins with {self._kind}")
         self._keys = keys
         self._complaint = ""
+
+    def _parsed(self, line: str) -> Key[T]:
+        """Return the key of a line; the text of an error never shows it."""
+        found, _, text = line.strip().partition(" ")
+        if found != self._kind:
+            raise ValueError(f"a line begins with {found[:40]!r}, wanted is {self._kind}")
+        try:
+            raw = base64.b64decode(text, validate=True)
+        except binascii.Error as error:
+            raise ValueError("a key is not base64") from error
+        if len(raw) != _KEY_BYTES:
+            raise ValueError(f"a key has {len(raw)} bytes, wanted are {_KEY_BYTES}")
+        known, cipher = self._load(raw)
+        return Key(blake2b(known, digest_size=8, person=b"agentsight-key").hexdigest(), cipher)
 
 
 class Sealer:
@@ -92,13 +114,12 @@ class Sealer:
 
     def __init__(self, path: Path) -> None:
         """Read the key; raises ConfigError."""
-        self._file = KeyFile(path, FRAMES_PUBLIC)
+        self._file = KeyFile(path, FRAMES_PUBLIC, _public)
 
     def seal(self, text: bytes, bound: bytes) -> tuple[str, bytes]:
         """Return the id of the key and the sealed `text`, 48 bytes longer."""
         key = self._file.keys()[0]
-        public = X25519PublicKey.from_public_bytes(key.raw)
-        return key.id, _SUITE.encrypt(text, public, info=bound)
+        return key.id, _SUITE.encrypt(text, key.cipher, info=bound)
 
 
 class Opener:
@@ -106,13 +127,12 @@ class Opener:
 
     def __init__(self, path: Path) -> None:
         """Read the keys; raises ConfigError."""
-        self._file = KeyFile(path, FRAMES_PRIVATE)
+        self._file = KeyFile(path, FRAMES_PRIVATE, _private)
 
     def open(self, key_id: str, sealed: bytes, bound: bytes) -> bytes:
         """Return the text; raises CannotOpen."""
         key = _find(self._file.keys(), key_id)
-        private = X25519PrivateKey.from_private_bytes(key.raw)
-        return _checked(key_id, lambda: _SUITE.decrypt(sealed, private, info=bound))
+        return _checked(key_id, lambda: _SUITE.decrypt(sealed, key.cipher, info=bound))
 
 
 class GroupKeys:
@@ -120,19 +140,19 @@ class GroupKeys:
 
     def __init__(self, path: Path) -> None:
         """Read the keys; raises ConfigError."""
-        self._file = KeyFile(path, GROUP)
+        self._file = KeyFile(path, GROUP, _shared)
 
     def seal(self, text: bytes, bound: bytes) -> tuple[str, bytes]:
         """Return the id of the key and the sealed `text`, 28 bytes longer."""
         key = self._file.keys()[0]
         nonce = os.urandom(_NONCE_BYTES)
-        return key.id, nonce + AESGCMSIV(key.raw).encrypt(nonce, text, bound)
+        return key.id, nonce + key.cipher.encrypt(nonce, text, bound)
 
     def open(self, key_id: str, sealed: bytes, bound: bytes) -> bytes:
         """Return the text; raises CannotOpen."""
         key = _find(self._file.keys(), key_id)
         nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        return _checked(key_id, lambda: AESGCMSIV(key.raw).decrypt(nonce, rest, bound))
+        return _checked(key_id, lambda: key.cipher.decrypt(nonce, rest, bound))
 
 
 def new_frames_pair() -> tuple[str, str]:
@@ -151,24 +171,21 @@ def _line(kind: str, raw: bytes) -> str:
     return f"{kind} {base64.b64encode(raw).decode()}\n"
 
 
-def _parsed(line: str, kind: str) -> Key:
-    """Return the key of a line; the text of an error never shows it."""
-    found, _, text = line.strip().partition(" ")
-    if found != kind:
-        raise ValueError(f"a line begins with {found[:40]!r}, wanted is {kind}")
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError("a key is not base64") from error
-    if len(raw) != _KEY_BYTES:
-        raise ValueError(f"a key has {len(raw)} bytes, wanted are {_KEY_BYTES}")
-    public = raw
-    if kind == FRAMES_PRIVATE:
-        public = X25519PrivateKey.from_private_bytes(raw).public_key().public_bytes_raw()
-    return Key(blake2b(public, digest_size=8, person=b"agentsight-key").hexdigest(), raw)
+def _public(raw: bytes) -> tuple[bytes, X25519PublicKey]:
+    return raw, X25519PublicKey.from_public_bytes(raw)
 
 
-def _find(keys: tuple[Key, ...], key_id: str) -> Key:
+def _private(raw: bytes) -> tuple[bytes, X25519PrivateKey]:
+    private = X25519PrivateKey.from_private_bytes(raw)
+    return private.public_key().public_bytes_raw(), private
+
+
+def _shared(raw: bytes) -> tuple[bytes, AESGCMSIV]:
+    # Of a random key a hash tells nothing.
+    return raw, AESGCMSIV(raw)
+
+
+def _find(keys: tuple[Key[T], ...], key_id: str) -> Key[T]:
     for key in keys:
         if key.id == key_id:
             return key
