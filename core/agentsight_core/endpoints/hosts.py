@@ -56,6 +56,7 @@ _PROVIDERS = {
     "openai.com": "openai",
     "openrouter.ai": "openrouter",
     "perplexity.ai": "perplexity",
+    "portkey.ai": "portkey",
     "replicate.com": "replicate",
     "sambanova.ai": "sambanova",
     "services.ai.azure.com": "azure.ai.inference",

@@ -64,6 +64,9 @@ def _completions(segments: list[str], _host: str) -> Route | None:
         return Route("openai.completions", "text_completion")
     if before == "agents":
         return Route("openai.chat", "chat")
+    if _before(segments, 2) == "prompts":
+        # Portkey: /prompts/{id}/completions, with messages and model in the stored prompt
+        return Route("openai.chat", "chat", certain=False)
     model = _deployment(segments)
     if model or _is_base(before):
         return Route("openai.completions", "text_completion", model, certain=bool(model))
