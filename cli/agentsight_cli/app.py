@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import enum
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from agentsight_cli.app_certs import certs_app
+from agentsight_cli.app_config import config_app
 from agentsight_cli.app_dlq import dlq_app
 from agentsight_cli.options import Api, ConfigFile, Json, StateDir, configuration
-
-if TYPE_CHECKING:
-    from agentsight_core.config import AgentSightConfig
 
 _EPILOG = (
     "Exit status: 0 done; 1 it did not work out; 2 wrong usage, configuration or input; "
@@ -32,7 +31,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(certs_app, name="certs")
@@ -92,18 +90,18 @@ def up(
     """Run the whole system on this machine until Ctrl-C. Agents are found by themselves."""
     from agentsight_cli import up as command
 
-    found = configuration(
+    flags = {
+        "exporters.otlp.endpoint": otlp_endpoint,
+        "exporters.otlp.protocol": otlp_protocol,
+        "exporters.prometheus.port": metrics_port,
+        "exporters.jsonl.path": json_lines,
+        "capture.mode": capture,
+    }
+    command.run(
+        partial(configuration, config, state_dir, flags),
         config,
-        state_dir,
-        {
-            "exporters.otlp.endpoint": otlp_endpoint,
-            "exporters.otlp.protocol": otlp_protocol,
-            "exporters.prometheus.port": metrics_port,
-            "exporters.jsonl.path": json_lines,
-            "capture.mode": capture,
-        },
+        lambda line: print(f"agentsight: {line}", file=sys.stderr, flush=True),
     )
-    command.run(found, lambda line: print(f"agentsight: {line}", file=sys.stderr, flush=True))
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
@@ -223,15 +221,3 @@ def doctor(config: ConfigFile = None, state_dir: StateDir = None, as_json: Json 
     from agentsight_cli.doctor import run
 
     raise typer.Exit(run(configuration(config, state_dir, {}), as_json=as_json))
-
-
-@config_app.command("check")
-def config_check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file to check.")],
-) -> None:
-    """Say all that is wrong with a configuration file; 2 if anything is."""
-    from agentsight_core.config import load_config
-
-    # The file alone: what this shell's environment says is not its fault.
-    config: AgentSightConfig = load_config(file, {})
-    print(f"{file}: ok; capture mode {config.capture.mode}, {len(config.sessions.rules)} rules")

@@ -100,6 +100,16 @@ class LocalSystem:
         """The configuration that the children run with, the address of the bus included."""
         return self._config
 
+    def reload(self, config: AgentSightConfig) -> None:
+        """Give the children another configuration; each takes or refuses it as a whole.
+
+        The address of the bus stays.
+        """
+        bus = self._config.bus
+        kept = {"servers": bus.servers, "token_file": bus.token_file}
+        new = config.model_copy(update={"bus": config.bus.model_copy(update=kept)})
+        _write_config(new)
+
     @property
     def restarts(self) -> int:
         """How often one of our processes ended by itself."""
@@ -226,7 +236,9 @@ def _write_config(config: AgentSightConfig) -> Path:
         name: secret.get_secret_value() for name, secret in headers.items()
     }
     path = config.node.state_dir / "run" / "config.yaml"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    new = path.with_suffix(".new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         yaml.safe_dump(values, file)
+    new.replace(path)
     return path
