@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agentsight_cli.options import ConfigFile, Json, StateDir, configuration
+from agentsight_cli.options import Api, ConfigFile, Json, StateDir, configuration
 
 dlq_app = typer.Typer(
     help="Dead letters: what a stage could not take, kept for people to look at.",
@@ -22,6 +22,7 @@ Stage = Annotated[
 @dlq_app.command("ls")
 def list_letters(
     stage: Stage = "",
+    api: Api = "",
     config: ConfigFile = None,
     state_dir: StateDir = None,
     as_json: Json = False,
@@ -30,18 +31,22 @@ def list_letters(
     from agentsight_cli import dead_letters
 
     found = configuration(config, state_dir, {})
-    raise typer.Exit(dead_letters.run_list(found, stage, as_json=as_json))
+    raise typer.Exit(dead_letters.run_list(found, api, stage, as_json=as_json))
 
 
 @dlq_app.command("show")
 def show_letter(
-    number: Number, config: ConfigFile = None, state_dir: StateDir = None, as_json: Json = False
+    number: Number,
+    api: Api = "",
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    as_json: Json = False,
 ) -> None:
     """Show one dead letter and, as far as they can be read, the events in it."""
     from agentsight_cli import dead_letters
 
     found = configuration(config, state_dir, {})
-    raise typer.Exit(dead_letters.run_show(found, number, as_json=as_json))
+    raise typer.Exit(dead_letters.run_show(found, api, number, as_json=as_json))
 
 
 @dlq_app.command("replay")
@@ -50,6 +55,7 @@ def replay_letters(
         list[int] | None, typer.Argument(metavar="NUMBER…", help="As `dlq ls` shows them.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    api: Api = "",
     config: ConfigFile = None,
     state_dir: StateDir = None,
 ) -> None:
@@ -59,13 +65,14 @@ def replay_letters(
     if bool(numbers) == everything:
         raise typer.BadParameter("give numbers, or --all")
     found = configuration(config, state_dir, {})
-    raise typer.Exit(dead_letters.run_replay(found, numbers or []))
+    raise typer.Exit(dead_letters.run_replay(found, api, numbers or []))
 
 
 @dlq_app.command("purge")
 def purge_letters(
     stage: Stage = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    api: Api = "",
     config: ConfigFile = None,
     state_dir: StateDir = None,
 ) -> None:
@@ -75,4 +82,4 @@ def purge_letters(
     if not yes:
         typer.confirm(f"Throw away all dead letters{f' of {stage}' if stage else ''}?", abort=True)
     found = configuration(config, state_dir, {})
-    raise typer.Exit(dead_letters.run_purge(found, stage))
+    raise typer.Exit(dead_letters.run_purge(found, api, stage))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import sys
 
-from agentsight_aggregator import deadletters
-from agentsight_aggregator.deadletters import FiledLetter, Replay
 from agentsight_core import wire
 from agentsight_core.bus.failures import NotFound
 from agentsight_core.config import AgentSightConfig
-from agentsight_core.errors import CannotOpen, ConfigError, MalformedFrame
+from agentsight_core.errors import CannotOpen, ConfigError, MalformedFrame, Permanent
+from agentsight_core.pb import api_pb2
+from agentsight_core.pb.api_pb2 import Letter
 from agentsight_core.sealing import Opener
 from google.protobuf.json_format import MessageToDict
 
 from agentsight_cli import output, running
+from agentsight_cli.cluster_api import Api, open_api
 from agentsight_cli.text import NS_PER_SECOND, shown, size
 
 _HEAD = ("number", "time", "stage", "attempts", "size", "error")
@@ -22,12 +23,12 @@ _HEAD = ("number", "time", "stage", "attempts", "size", "error")
 _SHOWN_EVENTS = 20
 
 
-def run_list(config: AgentSightConfig, stage: str, *, as_json: bool) -> int:
+def run_list(config: AgentSightConfig, address: str, stage: str, *, as_json: bool) -> int:
     """Print the letters of `stage` ("" = all)."""
-    letters = running.run(_list(config, stage))
+    letters = running.run(_list(config, address, stage))
     if as_json:
-        for filed in letters:
-            output.print_json(_plain(filed), sys.stdout)
+        for letter in letters:
+            output.print_json(_plain(letter), sys.stdout)
     elif not letters:
         print("no dead letters", file=sys.stderr)
     else:
@@ -35,11 +36,11 @@ def run_list(config: AgentSightConfig, stage: str, *, as_json: bool) -> int:
     return 0
 
 
-def run_show(config: AgentSightConfig, number: int, *, as_json: bool) -> int:
+def run_show(config: AgentSightConfig, address: str, number: int, *, as_json: bool) -> int:
     """Print letter `number`."""
-    filed = running.run(_show(config, number))
+    letter = running.run(_show(config, address, number))
     keys = config.security.seal.frames_private_file
-    facts, events = _plain(filed), _events(filed, Opener(keys) if keys else None)
+    facts, events = _plain(letter), _events(letter, Opener(keys) if keys else None)
     if as_json:
         output.print_json({**facts, "events": events}, sys.stdout)
         return 0
@@ -52,71 +53,83 @@ def run_show(config: AgentSightConfig, number: int, *, as_json: bool) -> int:
     return 0
 
 
-def run_replay(config: AgentSightConfig, numbers: list[int]) -> int:
+def run_replay(config: AgentSightConfig, address: str, numbers: list[int]) -> int:
     """Send the letters (none = all) again; 1 if one could not be sent."""
-    done = running.run(_replay(config, numbers))
-    for number, what in done:
-        print(f"{number}: {what.value}")
-    return 0 if all(what is Replay.SENT for _, what in done) else 1
+    done = running.run(_replay(config, address, numbers))
+    for number, problem in done:
+        print(problem or f"dead letter {number}: sent again")
+    return 1 if any(problem for _, problem in done) else 0
 
 
-def run_purge(config: AgentSightConfig, stage: str) -> int:
+def run_purge(config: AgentSightConfig, address: str, stage: str) -> int:
     """Throw the letters of `stage` ("" = all) away."""
-    print(f"{running.run(_purge(config, stage))} dead letters thrown away")
+    print(f"{running.run(_purge(config, address, stage))} dead letters thrown away")
     return 0
 
 
-async def _list(config: AgentSightConfig, stage: str) -> list[FiledLetter]:
-    async with running.open_bus(config) as bus:
-        return [filed async for filed in deadletters.list_letters(bus, stage)]
+async def _list(config: AgentSightConfig, address: str, stage: str) -> list[Letter]:
+    async with open_api(config, address) as api:
+        return await _letters(api, stage)
 
 
-async def _show(config: AgentSightConfig, number: int) -> FiledLetter:
-    async with running.open_bus(config) as bus:
+async def _letters(api: Api, stage: str = "") -> list[Letter]:
+    pages = api.pages(api.letters.ListLetters, api_pb2.ListLettersRequest(stage=stage))
+    return [letter async for page in pages for letter in page.letters]
+
+
+async def _show(config: AgentSightConfig, address: str, number: int) -> Letter:
+    async with open_api(config, address) as api:
+        request = api_pb2.GetLetterRequest(number=number)
         try:
-            return await deadletters.show_letter(bus, number)
+            return await api.ask(api.letters.GetLetter, request)
         except NotFound as error:
-            raise _unknown(number) from error
+            raise _unknown(error) from error
 
 
-async def _replay(config: AgentSightConfig, numbers: list[int]) -> list[tuple[int, Replay]]:
-    async with running.open_bus(config) as bus:
+async def _replay(
+    config: AgentSightConfig, address: str, numbers: list[int]
+) -> list[tuple[int, str]]:
+    """Return for each letter why it was not sent again, "" if it was."""
+    async with open_api(config, address) as api:
         if not numbers:
-            numbers = [filed.number async for filed in deadletters.list_letters(bus)]
+            numbers = [letter.number for letter in await _letters(api)]
         done = []
         for number in numbers:
+            request = api_pb2.ReplayLetterRequest(number=number)
             try:
-                done.append((number, await deadletters.replay_letter(bus, number)))
+                await api.ask(api.letters.ReplayLetter, request)
+                done.append((number, ""))
             except NotFound as error:
-                raise _unknown(number) from error
+                raise _unknown(error) from error
+            except Permanent as error:
+                done.append((number, str(error)))
         return done
 
 
-async def _purge(config: AgentSightConfig, stage: str) -> int:
-    async with running.open_bus(config) as bus:
-        return await deadletters.purge_letters(bus, stage)
+async def _purge(config: AgentSightConfig, address: str, stage: str) -> int:
+    async with open_api(config, address) as api:
+        request = api_pb2.PurgeLettersRequest(stage=stage)
+        return int((await api.ask(api.letters.PurgeLetters, request)).purged)
 
 
-def _unknown(number: int) -> ConfigError:
-    return ConfigError(f"there is no dead letter {number}; `agentsight dlq ls` lists them")
+def _unknown(error: NotFound) -> ConfigError:
+    return ConfigError(f"{error}; `agentsight dlq ls` lists them")
 
 
-def _row(filed: FiledLetter) -> tuple[str, ...]:
-    letter = filed.letter
+def _row(letter: Letter) -> tuple[str, ...]:
     return (
-        str(filed.number),
+        str(letter.number),
         _time(letter.time_ns),
         letter.stage,
         str(letter.attempts),
-        size(len(letter.data)),
+        size(letter.size_bytes),
         shown(letter.error, 100),
     )
 
 
-def _plain(filed: FiledLetter) -> dict[str, object]:
-    letter = filed.letter
+def _plain(letter: Letter) -> dict[str, object]:
     return {
-        "number": filed.number,
+        "number": letter.number,
         "time": _time(letter.time_ns),
         "stage": letter.stage,
         "error": letter.error,
@@ -124,15 +137,15 @@ def _plain(filed: FiledLetter) -> dict[str, object]:
         "partition": letter.partition,
         "subject": letter.subject,
         "sequence": letter.sequence,
-        "bytes": len(letter.data),
+        "bytes": letter.size_bytes,
         "is_cut": letter.is_cut,
     }
 
 
-def _events(filed: FiledLetter, opener: Opener | None) -> list[dict[str, object]]:
+def _events(letter: Letter, opener: Opener | None) -> list[dict[str, object]]:
     """Return the events in a letter as plain values; none if it cannot be read as a frame."""
     try:
-        _, events = wire.decode_frame(filed.letter.data, opener)
+        _, events = wire.decode_frame(letter.data, opener)
     except (CannotOpen, MalformedFrame):
         return []
     return [MessageToDict(event, preserving_proto_field_name=True) for event in events]

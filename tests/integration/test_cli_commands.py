@@ -12,12 +12,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from agentsight_aggregator.api.server import ApiSettings, serving
 from agentsight_aggregator.fold import build_fold, findings_of
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Outgoing
 from agentsight_core.bus.letters import DeadLetter, write_letter
+from agentsight_core.bus.members import noted
 from agentsight_core.bus.provisioning import BusSettings
 from agentsight_core.ids import session_text
+from agentsight_core.pb.api_pb2 import MemberStatus
 from agentsight_core.runtime.notes import announced
 from agentsight_core.testing.agent_log import AgentLog, text, tool_use, user
 from agentsight_core.testing.buses import RunningBus, running_bus
@@ -49,6 +52,7 @@ def call(*arguments: str, stdin: str = "", **environ: str) -> subprocess.Complet
         ("replay",),
         ("demo",),
         ("sessions",),
+        ("status",),
         ("tail",),
         ("doctor",),
         ("config",),
@@ -102,7 +106,7 @@ def test_completion_knows_the_commands() -> None:
 
 
 def test_commands_for_a_running_system_say_that_none_runs(tmp_path: Path) -> None:
-    for arguments in (("sessions",), ("tail",), ("dlq", "ls")):
+    for arguments in (("sessions",), ("status",), ("tail",), ("dlq", "ls")):
         done = call(*arguments, "--state-dir", str(tmp_path))
         assert done.returncode == 2
         assert f"no system runs with the state directory {tmp_path}" in done.stderr
@@ -239,9 +243,51 @@ async def test_dead_letters(system: RunningBus, tmp_path: Path) -> None:
     assert (await in_system(tmp_path, "dlq", "replay")).returncode == 2
     again = await in_system(tmp_path, "dlq", "replay", "--all")
     assert again.returncode == 1, "one of them is no frame"
-    assert again.stdout.startswith("1: sent again\n2: not sent")
+    assert again.stdout.startswith("dead letter 1: sent again\ndead letter 2: not sent")
     assert (await system.bus.get(subjects.EVENTS, 1)).data == frame
     refused = await in_system(tmp_path, "dlq", "purge")
     assert refused.returncode == 1, "nobody said yes"
     purged = await in_system(tmp_path, "dlq", "purge", "--yes")
     assert purged.stdout == "1 dead letters thrown away\n"
+
+
+async def call_api(*arguments: str, port: int) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(call, *arguments, "--api", f"127.0.0.1:{port}")
+
+
+@pytest.mark.server
+async def test_commands_ask_an_aggregator(system: RunningBus, tmp_path: Path) -> None:
+    """With --api nothing of the system but the port is known to the command."""
+    await add_findings(system)
+    note = MemberStatus(kind="aggregator", name="a1", version="9.9", api_address="here:1")
+    note.partitions.add(partition=0, fence=3, position=7)
+    note.ledger.add(stage="worker", unit="frames", received=5, emitted=5)
+    async with (
+        serving(system.bus, ApiSettings(1, grace_seconds=0.5)) as port,
+        noted(system.bus, lambda: note),
+    ):
+        listed = await call_api("sessions", port=port)
+        assert session_text(SESSION) in listed.stdout, listed.stderr
+        assert "turn  demo-agent" in (await call_api("sessions", "0000", port=port)).stdout
+        unknown = await call_api("sessions", "ffff", port=port)
+        assert unknown.returncode == 2
+        assert "no session begins with 'ffff'" in unknown.stderr
+        nothing = await call_api("dlq", "ls", port=port)
+        assert (nothing.returncode, nothing.stderr) == (0, "no dead letters\n")
+        missing = await call_api("dlq", "show", "9", port=port)
+        assert (missing.returncode, "no dead letter 9" in missing.stderr) == (2, True)
+        status = (await call_api("status", port=port)).stdout
+        assert [line.split()[:3] for line in status.splitlines()[1:2]] == [
+            ["aggregator", "a1", "9.9"]
+        ]
+        assert ["0", "a1", "3", "7"] in [line.split() for line in status.splitlines()]
+        as_json = json.loads((await call_api("status", "--json", port=port)).stdout)
+        assert [stream["name"] for stream in as_json["streams"]] == ["EVENTS", "FINDINGS", "DLQ"]
+        ledger = (await call_api("status", "--ledger", port=port)).stdout
+        assert ["worker", "frames", "5", "5"] in [line.split()[:4] for line in ledger.splitlines()]
+        local = await in_system(tmp_path, "status")
+        assert ["0", "a1", "3", "7"] in [line.split() for line in local.stdout.splitlines()]
+    gone = await call_api("sessions", port=port)
+    assert gone.returncode == 1
+    assert f"API at 127.0.0.1:{port}" in gone.stderr
+    assert "must be HOST:PORT" in call("sessions", "--api", "here").stderr
