@@ -61,8 +61,8 @@ def table(runs: Sequence[Mapping[str, object]], status: int) -> str:
     lines = [
         "# Results of the fault matrix",
         "",
-        "Written by `make test-cluster`; rows: tests/cluster/README.md. A unit is a frame with a call",
-        "of a model and a process. Declared: units that a loss record names.",
+        "Written by `make test-cluster`; rows: tests/cluster/README.md. A unit is a frame with a",
+        "call of a model and a process. Declared: units that a loss record names.",
         f"pytest ended with status {status}.",
         "",
         _row(_COLUMNS),
