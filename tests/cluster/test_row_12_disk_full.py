@@ -25,22 +25,24 @@ async def test_a_full_spool_declares_what_it_gives_up(run):
 
 
 async def test_the_disk_of_a_bus_server_is_full(run):
-    async with contextlib.AsyncExitStack() as disks:
-        async with run("nats: disk of one server full", padding_bytes=2000) as it:
-            victim = it.random.choice(it.cluster.nats)
-            await victim.kill()
-            await disks.enter_async_context(small_disk(victim.store, 96 << 20, keep=True))
-            await victim.start()
-            await it.cluster.healthy()
-            it.happens()
-            with filled(victim.store):
-                await it.cluster.flows()
-                await asyncio.sleep(10)
-                await victim.kill()
-            await victim.start()
+    async with (
+        contextlib.AsyncExitStack() as disks,
+        run("nats: disk of one server full", padding_bytes=2000) as it,
+    ):
+        victim = it.random.choice(it.cluster.nats)
+        await victim.kill()
+        await disks.enter_async_context(small_disk(victim.store, 96 << 20, keep=True))
+        await victim.start()
+        await it.cluster.healthy()
+        it.happens()
+        with filled(victim.store):
             await it.cluster.flows()
-            verdict = await it.finish()
-            assert not verdict.faults
+            await asyncio.sleep(10)
+            await victim.kill()
+        await victim.start()
+        await it.cluster.flows()
+        verdict = await it.finish()
+        assert not verdict.faults
 
 
 async def test_etcd_has_no_space(run):

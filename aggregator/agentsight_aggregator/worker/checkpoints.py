@@ -63,6 +63,8 @@ class CheckpointStore:
                 return None
             self._revision = found.sequence
             head = self._head(found)
+            if head is None:
+                break
             self._pieces = head.pieces
             state = await self._read(head)
             if state is not None:
@@ -73,7 +75,8 @@ class CheckpointStore:
     async def position(self) -> int:
         """Return the place in EVENTS up to which the saved state has folded; 0 without one."""
         found = await self._bus.last(self._stream, self._head_subject)
-        return self._head(found).position if found else 0
+        head = self._head(found) if found else None
+        return head.position if head else 0
 
     async def save(self, state: bytes, position: int) -> None:
         """Replace the checkpoint.
@@ -120,8 +123,12 @@ class CheckpointStore:
             return None
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=_MAX_STATE_BYTES)
 
-    def _head(self, message: StoredMessage) -> _Head:
-        return msgspec.msgpack.decode(self._opened(message), type=_Head)
+    def _head(self, message: StoredMessage) -> _Head | None:
+        """Return the head in `message`; None if it is damaged, or was deleted by somebody."""
+        try:
+            return msgspec.msgpack.decode(self._opened(message), type=_Head)
+        except msgspec.DecodeError:
+            return None
 
     def _opened(self, message: StoredMessage) -> bytes:
         try:

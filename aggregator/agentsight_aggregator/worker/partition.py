@@ -24,7 +24,7 @@ from agentsight_core.bus.connection import Bus, Outgoing
 from agentsight_core.bus.failures import SequenceConflict
 from agentsight_core.bus.letters import DeadLetter, write_letter
 from agentsight_core.bus.provisioning import MAX_ACK_PENDING
-from agentsight_core.errors import AgentSightError
+from agentsight_core.errors import AgentSightError, Permanent
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.ports import Analyzer
 from agentsight_core.sealing import Opener
@@ -149,7 +149,7 @@ class PartitionWorker:
     def _restored(self, folding: Folding, state: bytes) -> Folding:
         try:
             folding.restore(state)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, Permanent) as error:
             _log.error(
                 "partition %d: the checkpoint is of another version: %s", self.partition, error
             )

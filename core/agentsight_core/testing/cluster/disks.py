@@ -17,8 +17,7 @@ from agentsight_core.testing.cluster.network import run
 
 @contextlib.asynccontextmanager
 async def small_disk(folder: Path, size_bytes: int, *, keep: bool = False) -> AsyncIterator[None]:
-    """Put a file system of `size_bytes` in memory over `folder`; `keep`: with what is there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Put a file system of `size_bytes` in memory over a folder; `keep`: with what is there."""
     with tempfile.TemporaryDirectory() as aside:
         if keep:
             shutil.copytree(folder, Path(aside) / "kept")
