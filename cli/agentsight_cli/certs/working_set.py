@@ -5,6 +5,7 @@ What is there stays: a second call adds nodes and what is missing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ _ROLES = {
     "operator": users.operator_rights,
     "reader": users.reader_rights,
 }
+_NODE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 # Sealed with a key that is this many rotations old, nothing is left on the bus.
 _KEPT_KEYS = 8
 
@@ -109,6 +111,7 @@ def _write_users(folder: Path, wanted: Wanted) -> list[str]:
     for node in wanted.nodes:
         users.kept_seed(folder / f"{_file_name(node)}.nkey")
     nodes = sorted(path.stem.removeprefix("node-") for path in folder.glob("node-*.nkey"))
+    _check_distinct(nodes)
     entries = [
         (role, users.kept_seed(folder / f"{role}.nkey"), rights())
         for role, rights in _ROLES.items()
@@ -123,6 +126,14 @@ def _write_users(folder: Path, wanted: Wanted) -> list[str]:
     ]
     write_private(folder / "nats-users.conf", users.server_config(folder, entries))
     return nodes
+
+
+def _check_distinct(nodes: Sequence[str]) -> None:
+    tokens: dict[str, str] = {}
+    for node in nodes:
+        other = tokens.setdefault(subjects.token(node), node)
+        if other != node:
+            raise ConfigError(f"the nodes {other} and {node} have the same name on the bus")
 
 
 def _write_configs(folder: Path, wanted: Wanted, nodes: Sequence[str]) -> None:
@@ -158,8 +169,8 @@ def _write_config(
 
 
 def _file_name(node: str) -> str:
-    if subjects.token(node) != node or "/" in node:
-        raise ConfigError(f"node name {node!r}: letters, digits and any of _ - = : + are allowed")
+    if not _NODE.fullmatch(node):
+        raise ConfigError(f"node name {node!r}: letters, digits, '.', '_' and '-' are allowed")
     return f"node-{node}"
 
 
