@@ -9,9 +9,11 @@ Json = Mapping[str, object]
 
 
 def text(fields: Json, key: str) -> str:
-    """Return the string at `key`, or ""."""
+    """Return the string at `key`, or ""; lone surrogates, which UTF-8 cannot hold, are replaced."""
     value = fields.get(key)
-    return value if isinstance(value, str) else ""
+    if not isinstance(value, str) or value.isascii():
+        return value if isinstance(value, str) else ""
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def number(fields: Json, key: str) -> float:

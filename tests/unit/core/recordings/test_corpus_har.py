@@ -86,3 +86,16 @@ def test_url_that_is_none_is_counted(url):
     lost = [event.lost for event in read(url) if event.WhichOneof("body") == "lost"]
     assert len(lost) == 1
     assert "request.url" in lost[0].reason
+
+
+def test_lone_surrogates_do_not_stop_the_recording():
+    events = read("https://a.example/x\ud800", headers=[("x-\udfff", "\ud800é")])
+    assert request_of(events).target == "/x\ufffd"
+    started = [
+        event.http_response_started
+        for event in events
+        if event.WhichOneof("body") == "http_response_started"
+    ]
+    assert [(header.name, header.value) for header in started[0].headers] == [
+        ("x-\ufffd", "\ufffdé")
+    ]
