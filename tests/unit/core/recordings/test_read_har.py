@@ -244,7 +244,7 @@ def test_websocket_messages_are_counted():
 
 def test_lone_surrogates_and_a_byte_order_mark_are_taken():
     har = make_har(make_entry(response=response_of({"size": 3, "text": "a\ud800b"})))
-    assert b"a?b" in body_of(list(read_har(b"\xef\xbb\xbf" + har, source="x.har")))
+    assert "a\ufffdb".encode() in body_of(list(read_har(b"\xef\xbb\xbf" + har, source="x.har")))
 
 
 def test_looks_like_har():
