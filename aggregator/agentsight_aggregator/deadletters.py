@@ -20,6 +20,7 @@ from agentsight_core.pb import events_pb2 as pb
 
 _ALL = "dlq.>"
 _EXPORT = "export:"
+_PLUGIN = "plugin:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,9 @@ async def replay_letter(bus: Bus, number: int) -> Replay:
         return Replay.UNREADABLE
     # A message id of its own: the server still knows that of the first time.
     headers = {subjects.REPLAYED: "1", subjects.MESSAGE_ID: f"dlq:{number}:{letter.time_ns}"}
+    if letter.stage.startswith(_PLUGIN):
+        # The others have folded it.
+        headers[subjects.REPLAYED_FOR] = letter.stage.removeprefix(_PLUGIN)
     await bus.publish(Outgoing(subjects.event_subject(header), letter.data, headers))
     await delete_letter(bus, number)
     return Replay.SENT

@@ -15,6 +15,8 @@ from agentsight_core.bus.provisioning import provision
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import Retryable
 from agentsight_core.pb.api_pb2 import MemberStatus, PartitionStatus
+from agentsight_core.plugins import AnalyzerPlugin, find_plugin
+from agentsight_core.ports import Analyzer
 from agentsight_core.runtime.live_config import ConfigCollector, LiveConfig
 from agentsight_core.runtime.member import Member, member_name
 from agentsight_core.runtime.notes import announced, leave_ledger
@@ -29,7 +31,8 @@ from agentsight_aggregator.coordination.etcd import EtcdCoordinator, OnLeader
 from agentsight_aggregator.coordination.local import LocalCoordinator
 from agentsight_aggregator.exporters.prometheus import PartitionCollector
 from agentsight_aggregator.exporting import Exporting
-from agentsight_aggregator.fold import PartitionFold, build_fold
+from agentsight_aggregator.fold import build_fold
+from agentsight_aggregator.plugins.fold import PluggedFold
 from agentsight_aggregator.samples import Sample
 from agentsight_aggregator.settings import (
     aggregator_settings,
@@ -38,6 +41,7 @@ from agentsight_aggregator.settings import (
     etcd_settings,
     fold_settings,
     group_settings,
+    plugin_limits,
 )
 from agentsight_aggregator.worker.aggregator import Aggregator
 
@@ -55,11 +59,14 @@ class Service:
         self._config = config = live.config
         self._bus = bus
         self.ledger = Ledger()
-        settings = fold_settings(config)
+        settings, limits = fold_settings(config), plugin_limits(config)
+        _find_analyzers(config)
         self._aggregator = Aggregator(
             bus,
             coordinator,
-            lambda _: build_fold(settings),
+            lambda _: PluggedFold(
+                build_fold(settings), self._config.plugins.analyzers, self._make_analyzer, limits
+            ),
             self.ledger,
             aggregator_settings(config),
         )
@@ -93,9 +100,16 @@ class Service:
             await folding
 
     async def apply(self, config: AgentSightConfig) -> None:
-        """Go on as `config` says; raises ConfigError when an exporter cannot be opened."""
+        """Go on as `config` says; raises ConfigError when an exporter or a plugin is not there."""
+        _find_analyzers(config)
         await self._exporting.apply(config)
         self._aggregator.apply(aggregator_settings(config))
+        self._config = config
+
+    def _make_analyzer(self, name: str) -> Analyzer:
+        plugin = find_plugin("analyzer", name)
+        assert isinstance(plugin, AnalyzerPlugin)
+        return plugin.make(self._config.plugins.options_of(name))
 
     async def _settle(self) -> None:
         """Answer what is in EVENTS, and export what is in FINDINGS, if that can be done soon."""
@@ -128,7 +142,7 @@ class Service:
 
     def _samples(self) -> Iterator[tuple[int, Sample]]:
         for partition, fold in self._aggregator.folds().items():
-            assert isinstance(fold, PartitionFold)
+            assert isinstance(fold, PluggedFold)
             for sample in fold.samples():
                 yield partition, sample
 
@@ -140,6 +154,12 @@ class Service:
         prometheus = self._config.exporters.prometheus
         settings = TelemetrySettings(host=prometheus.host, port=prometheus.port)
         return TelemetryServer(registry, self.ledger, settings=settings)
+
+
+def _find_analyzers(config: AgentSightConfig) -> None:
+    """Raise ConfigError unless all analyzer plugins of `config` are installed and fit."""
+    for name in config.plugins.analyzers:
+        find_plugin("analyzer", name)
 
 
 async def serve(live: LiveConfig, stop: asyncio.Event) -> None:

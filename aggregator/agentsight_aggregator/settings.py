@@ -16,6 +16,7 @@ from agentsight_aggregator.api.server import ApiSettings, ServerTls
 from agentsight_aggregator.coordination.etcd import GroupSettings
 from agentsight_aggregator.exporters.otlp.transport import OtlpSettings
 from agentsight_aggregator.exporters.rotating_file import RotationSettings
+from agentsight_aggregator.plugins.guarded_analyzer import Limits
 from agentsight_aggregator.worker.aggregator import AggregatorSettings
 from agentsight_aggregator.worker.partition import WorkerSettings
 
@@ -78,7 +79,9 @@ def _fold_settings(config: AgentSightConfig) -> pb.FoldSettings:
     """Return what of the fold's settings goes through the log, as it may change (ADR 0008)."""
     settings = fold_settings(config)
     return pb.FoldSettings(
-        content_on_spans=settings.content_on_spans, session_idle_ns=settings.session_idle_ns
+        content_on_spans=settings.content_on_spans,
+        session_idle_ns=settings.session_idle_ns,
+        analyzers=config.plugins.analyzers,
     )
 
 
@@ -88,6 +91,12 @@ def fold_settings(config: AgentSightConfig) -> FoldSettings:
         content_on_spans=config.aggregator.content,
         session_idle_ns=int(config.aggregator.session_idle_s * SECOND_NS),
     )
+
+
+def plugin_limits(config: AgentSightConfig) -> Limits:
+    """Return what an analyzer plugin may do wrong."""
+    plugins = config.plugins
+    return Limits(seconds=plugins.time_budget_ms / 1000, failures=plugins.max_failures)
 
 
 def otlp_settings(config: AgentSightConfig) -> OtlpSettings:

@@ -7,9 +7,10 @@ results on any replica, also with a save and a restore anywhere between.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol, runtime_checkable
 
 import msgspec
 from agentsight_core import ids, wire
@@ -32,6 +33,38 @@ class Outcome(Enum):
     DEAD = "dead_letter"
 
 
+class Failure(Protocol):
+    """What a plugin did wrong with an event."""
+
+    @property
+    def plugin(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def error(self) -> str:
+        """What it raised."""
+        ...
+
+
+@runtime_checkable
+class Plugged(Protocol):
+    """A fold with plugins, whose failures cost no frame."""
+
+    @property
+    def plugins(self) -> Mapping[str, bool]:
+        """The plugins that take part, and whether each is still on."""
+        ...
+
+    def observe_by(self, name: str, event: pb.Event) -> Iterable[Finding]:
+        """Let one plugin alone see an event again."""
+        ...
+
+    def take_failures(self) -> Sequence[Failure]:
+        """Return the failures since the last call."""
+        ...
+
+
 @dataclass(slots=True)
 class Result:
     """What came of one frame."""
@@ -43,6 +76,10 @@ class Result:
     # Of a dead one: at which stage and why.
     stage: str = ""
     error: str = ""
+    # What went wrong first in each plugin, by its name; the frame itself is folded.
+    failures: dict[str, str] = field(default_factory=dict)
+    # The plugins that took part, and whether each is still on.
+    plugins: Mapping[str, bool] = field(default_factory=dict)
 
 
 class _Saved(msgspec.Struct, array_like=True):
@@ -90,8 +127,13 @@ class Folding:
             self._marks.advance(event.wall_ns)
         return self._observe(events, Result(Outcome.FOLDED))
 
-    def frame(self, sequence: int, data: bytes, *, replayed: bool = False) -> Result:
-        """Take the next frame; `replayed`: it comes from the dead letters, its number was seen."""
+    def frame(
+        self, sequence: int, data: bytes, *, replayed: bool = False, plugin: str = ""
+    ) -> Result:
+        """Take the next frame; `replayed`: it comes from the dead letters, its number was seen.
+
+        `plugin`: it is a letter of that plugin, the others have folded it.
+        """
         self.position = sequence
         try:
             header = wire.decode_header(data)
@@ -106,9 +148,11 @@ class Folding:
             if arrival.is_duplicate:
                 return Result(Outcome.DUPLICATE)
             result.missing = arrival.missing
-        return self._fold(sequence, header, data, result)
+        return self._fold(sequence, header, data, result, plugin)
 
-    def _fold(self, sequence: int, header: pb.FrameHeader, data: bytes, result: Result) -> Result:
+    def _fold(
+        self, sequence: int, header: pb.FrameHeader, data: bytes, result: Result, plugin: str
+    ) -> Result:
         time_ns = self._marks.now_ns
         events: Sequence[pb.Event] = ()
         try:
@@ -121,19 +165,27 @@ class Folding:
             time_ns = events[0].wall_ns
         if result.missing:
             result.findings.append(_loss(header, "gap", result.missing, time_ns, self.partition))
-        self._observe(events, result)
+        self._observe(events, result, plugin)
         if result.outcome is Outcome.DEAD:
             result.findings.append(_loss(header, "dead_letter", 1, time_ns, sequence))
         return result
 
-    def _observe(self, events: Iterable[pb.Event], result: Result) -> Result:
+    def _observe(self, events: Iterable[pb.Event], result: Result, plugin: str = "") -> Result:
+        plugged = self.fold if isinstance(self.fold, Plugged) else None
         try:
             for event in events:
-                result.findings.extend(self.fold.observe(event))
+                if not plugin:
+                    result.findings.extend(self.fold.observe(event))
+                elif plugged:
+                    result.findings.extend(plugged.observe_by(plugin, event))
         except Exception as error:  # noqa: BLE001  # this is the runner: a bug of an analyzer costs one frame
             _log.exception("partition %d: the fold failed", self.partition)
             result.outcome, result.stage = Outcome.DEAD, "fold"
             result.error = f"{type(error).__name__}: {error}"
+        if plugged:
+            result.plugins = plugged.plugins
+            for failure in plugged.take_failures():
+                result.failures.setdefault(failure.plugin, failure.error)
         return result
 
 

@@ -71,6 +71,7 @@ class PartitionWorker:
         self._make_fold = make_fold
         self._bus = bus
         self._settings = settings
+        self._ledger = ledger
         self._frames = ledger.stage("worker", "frames")
         self._findings = ledger.stage("findings", "findings")
         # Up to here this process has counted frames; a replay does not count again.
@@ -189,24 +190,32 @@ class PartitionWorker:
         if self._reader.is_tick(delivery):
             return folding.tick(delivery.sequence, delivery.data)
         self._saw_frames = True
-        return folding.frame(delivery.sequence, delivery.data, replayed=delivery.replayed)
+        return folding.frame(
+            delivery.sequence, delivery.data, replayed=delivery.replayed, plugin=delivery.plugin
+        )
 
     async def _bury(self, results: list[tuple[Delivery, Result]]) -> None:
         """Write the dead letters that are not covered by what is answered already."""
         for delivery, result in results:
-            if result.outcome is not Outcome.DEAD or delivery.sequence < self._answers.place[0]:
+            if delivery.sequence < self._answers.place[0]:
                 continue
-            letter = DeadLetter(
-                stage=result.stage,
-                error=result.error,
-                attempts=1,
-                time_ns=time.time_ns(),
-                partition=self.partition,
-                subject=delivery.subject,
-                sequence=delivery.sequence,
-                data=delivery.data,
-            )
-            await write_letter(self._bus, letter)
+            if result.outcome is Outcome.DEAD:
+                await self._bury_one(delivery, result.stage, result.error)
+            for plugin, error in result.failures.items():
+                await self._bury_one(delivery, f"plugin:{plugin}", error)
+
+    async def _bury_one(self, delivery: Delivery, stage: str, error: str) -> None:
+        letter = DeadLetter(
+            stage=stage,
+            error=error,
+            attempts=1,
+            time_ns=time.time_ns(),
+            partition=self.partition,
+            subject=delivery.subject,
+            sequence=delivery.sequence,
+            data=delivery.data,
+        )
+        await write_letter(self._bus, letter)
 
     def _count(self, results: list[tuple[Delivery, Result]]) -> None:
         for delivery, result in results:
@@ -222,6 +231,19 @@ class PartitionWorker:
                 self._frames.filter("duplicate")
             else:
                 self._frames.drop("dead_letter")
+            self._count_plugins(result)
+
+    def _count_plugins(self, result: Result) -> None:
+        """Count the frame at the stage of every plugin that takes part."""
+        for name, is_on in result.plugins.items():
+            stage = self._ledger.stage(f"plugin.{name}", "frames")
+            stage.received += 1
+            if name in result.failures:
+                stage.drop("failed")
+            elif is_on:
+                stage.emitted += 1
+            else:
+                stage.filter("switched_off")
 
     # ---- checkpoint ----
 

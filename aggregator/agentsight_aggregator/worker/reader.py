@@ -48,6 +48,8 @@ class Delivery:
     subject: str
     data: bytes
     replayed: bool
+    # Replayed for this plugin alone.
+    plugin: str
     # Where the acknowledgement goes.
     reply: str
 
@@ -169,5 +171,6 @@ def _delivery(message: Msg) -> Delivery:
         subject=message.subject,
         data=message.data,
         replayed=bool(message.headers and subjects.REPLAYED in message.headers),
+        plugin=(message.headers or {}).get(subjects.REPLAYED_FOR, ""),
         reply=message.reply,
     )

@@ -28,7 +28,7 @@ _CUT_BYTES = 512 << 10
 class DeadLetter:
     """A message that a stage gave up, and why."""
 
-    # Which stage: "decode", "fold", or "export:" and the exporter's name.
+    # Which stage: "decode", "fold", or "plugin:" or "export:" and a name.
     stage: str
     error: str
     attempts: int

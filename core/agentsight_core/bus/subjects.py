@@ -34,6 +34,8 @@ INPUT = "Agentsight-Input"
 WRITER = "Agentsight-Writer"
 # On an event frame: sent again from the dead letters, its number was seen before.
 REPLAYED = "Agentsight-Replayed"
+# Beside it: the name of the only plugin that is to see the frame again.
+REPLAYED_FOR = "Agentsight-Replayed-For"
 
 # On what is sealed: the key that opens it.
 KEY = "Agentsight-Key"

@@ -45,6 +45,8 @@ LIVE = frozenset(
         "exporters.jsonl.path",
         "exporters.jsonl.max_bytes",
         "exporters.jsonl.max_files",
+        "plugins.analyzers",
+        "plugins.exporters",
         "logging.level",
         "logging.format",
     }

@@ -11,6 +11,7 @@ from agentsight_core.config.cluster import (
 )
 from agentsight_core.config.coordination import CoordinationConfig
 from agentsight_core.config.node import CaptureConfig, NodeConfig, SessionsConfig, SpoolConfig
+from agentsight_core.config.plugins import PluginsConfig
 from agentsight_core.config.section import Section
 from agentsight_core.config.security import SecurityConfig
 
@@ -47,6 +48,9 @@ class AgentSightConfig(Section):
 
     security: SecurityConfig = SecurityConfig()
     """Who may read what."""
+
+    plugins: PluginsConfig = PluginsConfig()
+    """Packages of others that take part."""
 
     logging: LoggingConfig = LoggingConfig()
     """Our own log."""

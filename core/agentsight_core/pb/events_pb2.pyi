@@ -380,9 +380,11 @@ class Tick(_message.Message):
     def __init__(self, settings: _Optional[_Union[FoldSettings, _Mapping]] = ...) -> None: ...
 
 class FoldSettings(_message.Message):
-    __slots__ = ("content_on_spans", "session_idle_ns")
+    __slots__ = ("content_on_spans", "session_idle_ns", "analyzers")
     CONTENT_ON_SPANS_FIELD_NUMBER: _ClassVar[int]
     SESSION_IDLE_NS_FIELD_NUMBER: _ClassVar[int]
+    ANALYZERS_FIELD_NUMBER: _ClassVar[int]
     content_on_spans: bool
     session_idle_ns: int
-    def __init__(self, content_on_spans: _Optional[bool] = ..., session_idle_ns: _Optional[int] = ...) -> None: ...
+    analyzers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, content_on_spans: _Optional[bool] = ..., session_idle_ns: _Optional[int] = ..., analyzers: _Optional[_Iterable[str]] = ...) -> None: ...
