@@ -103,7 +103,7 @@ def _read_sse(data: bytes) -> Body:
 def _split_event(event: ServerSentEvent) -> list[ServerSentEvent]:
     """Return the events of a block whose lines are one JSON each: blank lines between were lost."""
     lines = event.data.split("\n")
-    if len(lines) == 1 or _is_json(event.data) or not all(_is_json(line) for line in lines):
+    if len(lines) == 1 or not all(_is_json(line) for line in lines):
         return [event]
     return [msgspec.structs.replace(event, data=line) for line in lines]
 
