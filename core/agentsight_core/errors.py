@@ -6,6 +6,7 @@
     └── Permanent      this item can never succeed: count it, dead-letter it, go on
         ├── MalformedFrame
         └── CannotOpen
+            └── UnknownKey
 
 Anything else that is raised is a bug: the process ends with a non-zero status and its orchestrator
 starts it again. Malformed input of a watched program is data, not an exception.
@@ -43,3 +44,7 @@ class MalformedFrame(Permanent):
 
 class CannotOpen(Permanent):
     """Sealed content whose key is not here, or that was changed on its way."""
+
+
+class UnknownKey(CannotOpen):
+    """Sealed content that somebody with its key could open."""

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from agentsight_core.errors import CannotOpen, ConfigError
+from agentsight_core.errors import CannotOpen, ConfigError, UnknownKey
 
 _log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ def _find(keys: tuple[Key[T], ...], key_id: str) -> Key[T]:
         if key.id == key_id:
             return key
     have = ", ".join(key.id for key in keys)
-    raise CannotOpen(f"it is sealed for key {key_id}, which is not here; here are {have}")
+    raise UnknownKey(f"it is sealed for key {key_id}, which is not here; here are {have}")
 
 
 def _checked(key_id: str, decrypt: Callable[[], bytes]) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import zstandard
 from google.protobuf.message import DecodeError
 
-from agentsight_core.errors import CannotOpen, MalformedFrame
+from agentsight_core.errors import MalformedFrame, UnknownKey
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.sealing import Opener, Sealer
 
@@ -78,7 +78,7 @@ def _decode_envelope(data: bytes) -> pb.Frame:
 
 def _opened(frame: pb.Frame, opener: Opener | None) -> bytes:
     if opener is None:
-        raise CannotOpen(f"it is sealed for key {frame.key_id}, and no keys are configured here")
+        raise UnknownKey(f"it is sealed for key {frame.key_id}, and no keys are configured here")
     return opener.open(frame.key_id, frame.body, _bound(frame))
 
 

@@ -15,6 +15,7 @@ from agentsight_aggregator.exporters.otlp.transport import OtlpProtocol, OtlpSet
 from agentsight_aggregator.samples import Counter
 from agentsight_core.errors import ConfigError, Retryable
 from agentsight_core.telemetry.ledger import Stage
+from agentsight_core.testing.certificates import Authority
 from agentsight_core.testing.otlp_receiver import Received, grpc_receiver, http_receiver
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -153,6 +154,31 @@ async def test_tls_with_the_right_authority_works_and_with_another_one_does_not(
         async with transport(unknown) as to:
             with pytest.raises(Retryable):
                 await to.send(Signal.TRACES, b"")
+
+    assert len(received.traces) == 1
+
+
+async def test_a_replaced_file_is_used_without_a_restart(
+    protocol: OtlpProtocol, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    authority = tmp_path / "authority.pem"
+    authority.write_bytes(Authority(tmp_path).certificate.read_bytes())
+    async with tls_receiver(protocol, certificate) as received:
+        settings = OtlpSettings(
+            endpoint=f"https://127.0.0.1:{received.port}",
+            protocol=protocol,
+            ca_file=authority,
+            timeout_s=3,
+        )
+        async with transport(settings) as to:
+            with pytest.raises(Retryable):
+                await to.send(Signal.TRACES, b"")
+            if protocol == "http":
+                authority.write_text("being written")
+                with pytest.raises(Retryable):
+                    await to.send(Signal.TRACES, b"")
+            authority.write_bytes(certificate[0].read_bytes())
+            await to.send(Signal.TRACES, b"")
 
     assert len(received.traces) == 1
 

@@ -52,6 +52,8 @@ class EchoFold:
     def observe(self, event: pb.Event) -> Iterable[Finding]:
         if not event.HasField("file_opened"):
             return
+        if "poison" in event.file_opened.path:
+            raise RuntimeError(f"cannot take {event.file_opened.path}")
         self._paths.append(event.file_opened.path)
         yield Finding(
             id=ids.digest(event.session, len(self._paths), size=16),
@@ -166,8 +168,9 @@ async def test_each_role_can_do_its_work_and_nothing_readable_is_stored(
         await provision(bus, ONE)
         for seq in range(1, 21):
             spool.put(*cluster.frame(seq), rank=1)
-        await asyncio.to_thread(lambda: None)
-        assert files_with(tmp_path / "spool", "agent")  # headers are there, and readable
+        # The headers are on the disk, and readable.
+        await eventually(lambda: files_with(tmp_path / "spool", "default") != [])
+        assert files_with(tmp_path / "spool", CANARY) == []
         publisher = Publisher(spool, agent, ledger.stage("publish", "frames"))
         publishing = asyncio.create_task(publisher.run())
         assert await publisher.drain(20)
@@ -454,3 +457,34 @@ async def test_a_finding_without_its_key_is_not_exported_but_kept(cluster: Clust
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(2), cluster.aggregating(bus):
                 raise AssertionError("folds without its checkpoint")
+
+
+async def test_a_checkpoint_that_was_changed_is_not_used_and_stops_nobody(
+    cluster: Cluster,
+) -> None:
+    async with cluster.connect("aggregator") as bus, cluster.connect("node-n1") as agent:
+        await provision(bus, ONE)
+        async with cluster.aggregating(bus) as aggregator:
+            await publish(agent, *cluster.frame(1))
+            await aggregator.settle()
+        head = await bus.last(f"KV_{subjects.CHECKPOINTS}", "$KV.checkpoints.p00.head")
+        assert head is not None
+        headers = {subjects.KEY: head.headers[subjects.KEY]}
+        changed = head.data[:-1] + bytes([head.data[-1] ^ 1])
+        async with cluster.connect("aggregator", group_keys=None) as other:
+            await other.publish(Outgoing(head.subject, changed, headers))
+        async with cluster.aggregating(bus) as aggregator:
+            await publish(agent, *cluster.frame(2))
+            await aggregator.settle()
+        paths = [path for path in await paths_read(bus) if path]
+        assert paths == [f"/{CANARY}/1", f"/{CANARY}/2"]
+
+
+async def test_what_a_fold_says_about_content_is_not_stored(cluster: Cluster) -> None:
+    async with cluster.connect("aggregator") as bus, cluster.connect("node-n1") as agent:
+        await provision(bus, ONE)
+        async with cluster.aggregating(bus) as aggregator:
+            await publish(agent, *cluster.frame(1, "poison"))
+            await aggregator.settle()
+        (filed,) = [filed async for filed in list_letters(bus)]
+        assert (filed.letter.stage, filed.letter.error) == ("fold", "RuntimeError")

@@ -16,7 +16,7 @@ import zstandard
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus, Outgoing, StoredMessage
 from agentsight_core.bus.failures import SequenceConflict
-from agentsight_core.errors import CannotOpen, Permanent, Retryable
+from agentsight_core.errors import CannotOpen, Permanent, Retryable, UnknownKey
 
 _log = logging.getLogger(__name__)
 
@@ -131,11 +131,14 @@ class CheckpointStore:
             return None
 
     def _opened(self, message: StoredMessage) -> bytes:
+        """Return the content of `message`, nothing if it was changed since it was sealed."""
         try:
             return self._bus.content(message)
-        except CannotOpen as error:
+        except UnknownKey as error:
             # To fold everything anew would be wrong: the old frames may be trimmed.
             raise Retryable(f"the checkpoint of partition {self._partition}: {error}") from error
+        except CannotOpen:
+            return b""
 
     @property
     def _head_subject(self) -> str:

@@ -24,7 +24,7 @@ from agentsight_core.bus.choice import ServerOrder, Suspicion
 from agentsight_core.bus.failures import NotAllowed, NotFound, translated
 from agentsight_core.bus.reports import Reports
 from agentsight_core.bus.tls import tls_followed
-from agentsight_core.errors import CannotOpen, Retryable
+from agentsight_core.errors import Retryable, UnknownKey
 from agentsight_core.runtime.tls import TlsFiles
 from agentsight_core.sealing import GroupKeys
 
@@ -209,6 +209,11 @@ class Bus:
         key_id, data = keys.seal(message.data, subjects.sealed_place(message.subject))
         return Outgoing(message.subject, data, {**message.headers, subjects.KEY: key_id})
 
+    @property
+    def seals(self) -> bool:
+        """Whether content may not be stored in a form that can be read."""
+        return self._group_keys is not None
+
     def content(self, message: StoredMessage | Msg) -> bytes:
         """Return what was written, also if it is sealed; raises CannotOpen without its key."""
         data = bytes(message.data or b"")
@@ -216,7 +221,7 @@ class Bus:
         if not key_id:
             return data
         if self._group_keys is None:
-            raise CannotOpen(f"it is sealed for key {key_id}, and no keys are configured here")
+            raise UnknownKey(f"it is sealed for key {key_id}, and no keys are configured here")
         return self._group_keys.open(key_id, data, subjects.sealed_place(message.subject))
 
     async def append(

@@ -6,7 +6,7 @@ Must not decide what is poison, nor send letters again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus, Outgoing, StoredMessage
@@ -20,6 +20,7 @@ _PARTITION = "Agentsight-Partition"
 _SUBJECT = "Agentsight-Subject"
 _SEQUENCE = "Agentsight-Sequence"
 _CUT = "Agentsight-Cut"
+_FOLDING = ("fold", "plugin:")
 _ERROR_CHARS = 1000
 _CUT_BYTES = 512 << 10
 
@@ -46,7 +47,13 @@ class DeadLetter:
 
 
 async def write_letter(bus: Bus, letter: DeadLetter) -> bool:
-    """Store `letter`; False if this message has one from this stage already."""
+    """Store `letter`; False if this message has one from this stage already.
+
+    What the code that folds says about its input may hold content: where content is sealed, only
+    the kind of error is stored, and the text is in the log of who writes.
+    """
+    if bus.seals and letter.stage.startswith(_FOLDING):
+        letter = replace(letter, error=letter.error.partition(":")[0])
     subject = subjects.dead_letter_subject(letter.partition, letter.stage, letter.sequence)
     try:
         try:

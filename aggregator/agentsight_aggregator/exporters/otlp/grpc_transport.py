@@ -44,16 +44,29 @@ class GrpcTransport:
 
     async def __aenter__(self) -> Self:
         """Open the channel (it connects when it is used); raises ConfigError on bad PEM files."""
-        compression = grpc.Compression.Gzip if self._settings.gzip else None
-        if self._settings.secure:
-            self._channel = grpc.aio.secure_channel(
-                self._settings.authority, self._credentials(), _OPTIONS, compression
-            )
-        else:
-            self._channel = grpc.aio.insecure_channel(
-                self._settings.authority, _OPTIONS, compression
-            )
+        self._seen = self._settings.fingerprint()
+        self._channel = self._opened()
         return self
+
+    def _opened(self) -> grpc.aio.Channel:
+        compression = grpc.Compression.Gzip if self._settings.gzip else None
+        authority = self._settings.authority
+        if not self._settings.secure:
+            return grpc.aio.insecure_channel(authority, _OPTIONS, compression)
+        return grpc.aio.secure_channel(authority, self._credentials(), _OPTIONS, compression)
+
+    async def _refresh(self) -> None:
+        """Use the PEM files as they are now; those in use stay while one is missing."""
+        seen = self._settings.fingerprint()
+        if seen in (self._seen, ()):
+            return
+        try:
+            new = self._opened()
+        except ConfigError:
+            # The key is being replaced: the next request looks again.
+            return
+        old, self._channel, self._seen = self._channel, new, seen
+        await old.close(self._settings.timeout_s)
 
     async def __aexit__(
         self,
@@ -65,6 +78,7 @@ class GrpcTransport:
 
     async def send(self, signal: Signal, request: bytes) -> bytes:
         """Return the serialized response; see `Transport.send`."""
+        await self._refresh()
         call = self._channel.unary_unary(signal.grpc_method)
         try:
             answer = await call(request, timeout=self._settings.timeout_s, metadata=self._metadata)

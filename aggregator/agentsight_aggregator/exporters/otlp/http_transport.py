@@ -38,13 +38,30 @@ class HttpTransport:
 
     async def __aenter__(self) -> Self:
         """Open the pool (it connects when it is used); raises ConfigError on bad PEM files."""
-        self._client = httpx2.AsyncClient(
+        self._seen = self._settings.fingerprint()
+        self._client = self._opened()
+        return self
+
+    def _opened(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
             verify=self._tls(),
             # Each phase (connect, write, read) is bounded by it; `send` bounds the whole.
             timeout=self._settings.timeout_s,
             follow_redirects=False,
         )
-        return self
+
+    async def _refresh(self) -> None:
+        """Use the PEM files as they are now; those in use stay while new ones are no use."""
+        seen = self._settings.fingerprint()
+        if seen in (self._seen, ()):
+            return
+        try:
+            new = self._opened()
+        except ConfigError:
+            # A certificate whose key is not there yet: the next request looks again.
+            return
+        old, self._client, self._seen = self._client, new, seen
+        await old.aclose()
 
     async def __aexit__(
         self,
@@ -57,6 +74,7 @@ class HttpTransport:
     async def send(self, signal: Signal, request: bytes) -> bytes:
         """Return the serialized response; see `Transport.send`."""
         url = self._settings.url(signal)
+        await self._refresh()
         if self._settings.gzip:
             request = await asyncio.to_thread(gzip.compress, request, _GZIP_LEVEL, mtime=0)
         try:

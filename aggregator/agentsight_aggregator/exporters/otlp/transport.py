@@ -74,6 +74,14 @@ class OtlpSettings:
         if (self.certificate_file is None) != (self.key_file is None):
             raise ConfigError("OTLP client certificate and key are needed together")
 
+    def fingerprint(self) -> tuple[tuple[int, int, int], ...]:
+        """Return what changes when a PEM file is replaced; () while one is missing."""
+        try:
+            found = [path.stat() for path in (self.ca_file, self.certificate_file) if path]
+        except OSError:
+            return ()
+        return tuple((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in found)
+
     @property
     def secure(self) -> bool:
         """Whether to use TLS."""
