@@ -18,7 +18,7 @@ from agentsight_core.recordings.frames import read_recording
 from agentsight_core.recordings.records import Damage
 from agentsight_core.testing.llm_tls_server import Pair
 
-_SECONDS = 110.0
+_SECONDS = 280.0
 # `record` without what it does afterwards, the analysis of the recording.
 _WATCH_ONLY = """
 import json, os, sys
