@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 from agentsight_core.bus.provisioning import BusSettings, StreamSettings
+from agentsight_core.config.api import TOKEN_FILE
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.etcd.channels import TlsFiles
 from agentsight_core.etcd.connection import EtcdSettings
@@ -12,6 +13,7 @@ from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.sealing import Opener
 
 from agentsight_aggregator.analyzers.settings import SECOND_NS, FoldSettings
+from agentsight_aggregator.api.admission import kept_token
 from agentsight_aggregator.api.server import ApiSettings, ServerTls
 from agentsight_aggregator.coordination.etcd import GroupSettings
 from agentsight_aggregator.exporters.otlp.transport import OtlpSettings
@@ -33,14 +35,16 @@ def bus_settings(config: AgentSightConfig) -> BusSettings:
 
 
 def api_settings(config: AgentSightConfig) -> ApiSettings:
-    """Return where the API is served."""
+    """Return where the API is served; raises ConfigError when its token cannot be kept."""
     api = config.api
     certificate, key = api.certificate_file, api.key_file
+    token_file = api.token_file or config.node.state_dir / TOKEN_FILE
     return ApiSettings(
         partitions=config.bus.partitions,
         host=api.host,
         port=api.port,
         tls=ServerTls(certificate, key, api.ca_file) if certificate and key else None,
+        token="" if api.ca_file else kept_token(token_file),
     )
 
 

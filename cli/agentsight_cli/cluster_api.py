@@ -21,10 +21,12 @@ from typing import Protocol, TypeVar
 
 import grpc
 import grpc.aio
+from agentsight_aggregator.api.admission import credentials_of
 from agentsight_aggregator.api.server import ApiSettings, serving
 from agentsight_core.bus.failures import NotFound
 from agentsight_core.bus.provisioning import partition_count
 from agentsight_core.config import AgentSightConfig
+from agentsight_core.config.api import TOKEN_FILE
 from agentsight_core.errors import AgentSightError, ConfigError, Permanent, Retryable
 from agentsight_core.pb import api_pb2_grpc as stubs
 
@@ -35,6 +37,7 @@ _OPTIONS = (("grpc.max_receive_message_length", 32 << 20),)
 _CODES: dict[grpc.StatusCode, type[AgentSightError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: ConfigError,
     grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.UNAUTHENTICATED: ConfigError,
     grpc.StatusCode.UNAVAILABLE: Retryable,
     grpc.StatusCode.DEADLINE_EXCEEDED: Retryable,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Retryable,
@@ -57,8 +60,9 @@ Response = TypeVar("Response")
 class Api:
     """The services, and how to call them: gRPC's errors become ours."""
 
-    def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, address: str, token: str = "") -> None:
         self._address = address
+        self._metadata = credentials_of(token)
         self.sessions = stubs.SessionsStub(channel)
         self.findings = stubs.FindingsStub(channel)
         self.letters = stubs.DeadLettersStub(channel)
@@ -67,7 +71,7 @@ class Api:
     async def ask(self, call: Callable[..., Awaitable[Response]], request: object) -> Response:
         """Return the answer to one call."""
         with _told(self._address):
-            return await call(request, timeout=_CALL_SECONDS)
+            return await call(request, timeout=_CALL_SECONDS, metadata=self._metadata)
 
     async def pages(
         self, call: Callable[..., Awaitable[Page]], request: Request
@@ -85,7 +89,7 @@ class Api:
     ) -> AsyncGenerator[Response]:
         """Yield what a call gives, as long as it does."""
         with _told(self._address):
-            async for response in call(request):
+            async for response in call(request, metadata=self._metadata):
                 yield response
 
 
@@ -105,7 +109,20 @@ async def open_api(config: AgentSightConfig, address: str) -> AsyncIterator[Api]
             settings = ApiSettings(await partition_count(bus), socket, grace_seconds=0.5)
             await stack.enter_async_context(serving(bus, settings))
             channel = grpc.aio.insecure_channel(socket, _OPTIONS)
-        yield Api(await stack.enter_async_context(channel), address)
+        token = _token(config) if address else ""
+        yield Api(await stack.enter_async_context(channel), address, token)
+
+
+def _token(config: AgentSightConfig) -> str:
+    """Return the token that is configured, or that of this machine's system, "" without one."""
+    path = config.api.token_file or config.node.state_dir / TOKEN_FILE
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        if config.api.token_file:
+            raise ConfigError(f"the token of the API, {path}: {error.strerror}") from error
+        # A certificate may do instead; if not, the server says what is missing.
+        return ""
 
 
 def _channel(config: AgentSightConfig, address: str) -> grpc.aio.Channel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import grpc
 import grpc.aio
 import pytest
 from agentsight_aggregator.api import answering
+from agentsight_aggregator.api.admission import credentials_of, kept_token
 from agentsight_aggregator.api.server import ApiSettings, ServerTls, serving
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Outgoing
@@ -308,8 +310,63 @@ async def test_reflection_names_every_service(served: Api) -> None:
         "agentsight.v1.Findings",
         "agentsight.v1.DeadLetters",
         "agentsight.v1.Cluster",
+        "agentsight.v1.Configuration",
         "grpc.health.v1.Health",
     }
+
+
+async def test_only_who_knows_the_token_gets_answers(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "api.token"
+    token = kept_token(path)
+    assert len(token) >= 32
+    assert kept_token(path) == token
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    async with (
+        running_bus(tmp_path / "bus", BusSettings(partitions=1)) as running,
+        serving(running.bus, ApiSettings(1, token=token, grace_seconds=0)) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        ask = stubs.ClusterStub(channel).GetLedger
+        assert await ask(api.GetLedgerRequest(), metadata=credentials_of(token)) is not None
+        for metadata in (None, credentials_of(token[:-1]), (("authorization", token),)):
+            call = ask(api.GetLedgerRequest(), metadata=metadata)
+            code, text = await refusal(call)
+            assert (code, "token" in text) == (grpc.StatusCode.UNAUTHENTICATED, True)
+        stream = stubs.FindingsStub(channel).StreamFindings(api.StreamFindingsRequest())
+        code, _ = await refusal(stream.read())
+        assert code is grpc.StatusCode.UNAUTHENTICATED
+        await health(channel, health_pb2.HealthCheckResponse.SERVING)
+
+
+async def test_configurations_are_applied_listed_and_rolled_back(served: Api) -> None:
+    config = stubs.ConfigurationStub(served.channel)
+    assert (await config.GetConfig(api.GetConfigRequest())).generation == 0
+    for mode in ("none", "full"):
+        text = f"capture: {{mode: {mode}}}"
+        await config.ApplyConfig(api.ApplyConfigRequest(yaml=text, author="me", comment=mode))
+    newest = await config.GetConfig(api.GetConfigRequest())
+    assert (newest.generation, newest.author, newest.comment) == (2, "me", "full")
+    assert newest.yaml == "capture:\n  mode: full\n"
+    for text, problem in (
+        ("capture: {mode: alles, modus: 1}", "capture.mode: 'alles' is wrong"),
+        ("capture: {mode: alles, modus: 1}", "capture.modus: is no known key"),
+        ("bus: {partitions: 8}", "restart needed: bus.partitions"),
+    ):
+        code, details = await refusal(config.ApplyConfig(api.ApplyConfigRequest(yaml=text)))
+        assert (code, problem in details) == (grpc.StatusCode.INVALID_ARGUMENT, True), details
+    request = api.ApplyConfigRequest(yaml="capture: {mode: none}", base=1)
+    code, _ = await refusal(config.ApplyConfig(request))
+    assert code is grpc.StatusCode.ABORTED
+    await config.ApplyConfig(api.ApplyConfigRequest(yaml="capture: {mode: none}", dry_run=True))
+    back = await config.RollbackConfig(api.RollbackConfigRequest(generation=1, author="me"))
+    assert (back.generation, back.yaml) == (3, "capture:\n  mode: none\n")
+    first = await config.ListGenerations(api.ListGenerationsRequest(page_size=2))
+    request = api.ListGenerationsRequest(page_size=2, page_token=first.next_page_token)
+    second = await config.ListGenerations(request)
+    pages = [[item.generation for item in page.generations] for page in (first, second)]
+    assert (pages, second.next_page_token) == ([[3, 2], [1]], "")
+    code, _ = await refusal(config.GetConfig(api.GetConfigRequest(generation=9)))
+    assert code is grpc.StatusCode.NOT_FOUND
 
 
 async def health(channel: grpc.aio.Channel, wanted: int) -> None:

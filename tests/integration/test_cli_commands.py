@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from agentsight_aggregator.api.admission import kept_token
 from agentsight_aggregator.api.server import ApiSettings, serving
 from agentsight_aggregator.fold import build_fold, findings_of
 from agentsight_core.bus import subjects
@@ -251,8 +253,9 @@ async def test_dead_letters(system: RunningBus, tmp_path: Path) -> None:
     assert purged.stdout == "1 dead letters thrown away\n"
 
 
-async def call_api(*arguments: str, port: int) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(call, *arguments, "--api", f"127.0.0.1:{port}")
+async def ask_api(token: Path, *arguments: str, port: int) -> subprocess.CompletedProcess[str]:
+    environ = {"AGENTSIGHT_API_TOKEN_FILE": str(token)}
+    return await asyncio.to_thread(call, *arguments, "--api", f"127.0.0.1:{port}", **environ)
 
 
 @pytest.mark.server
@@ -261,14 +264,19 @@ async def test_commands_ask_an_aggregator(system: RunningBus, tmp_path: Path) ->
     await add_findings(system)
     note = MemberStatus(kind="aggregator", name="a1", version="9.9", api_address="here:1")
     note.partitions.add(partition=0, fence=3, position=7)
+    file = tmp_path / "token"
+    token = kept_token(file)
+    call_api = partial(ask_api, file)
     note.ledger.add(stage="worker", unit="frames", received=5, emitted=5)
     async with (
-        serving(system.bus, ApiSettings(1, grace_seconds=0.5)) as port,
+        serving(system.bus, ApiSettings(1, grace_seconds=0.5, token=token)) as port,
         noted(system.bus, lambda: note),
     ):
         listed = await call_api("sessions", port=port)
         assert session_text(SESSION) in listed.stdout, listed.stderr
         assert "turn  demo-agent" in (await call_api("sessions", "0000", port=port)).stdout
+        stranger = await asyncio.to_thread(call, "status", "--api", f"127.0.0.1:{port}")
+        assert (stranger.returncode, "send the token" in stranger.stderr) == (2, True)
         unknown = await call_api("sessions", "ffff", port=port)
         assert unknown.returncode == 2
         assert "no session begins with 'ffff'" in unknown.stderr

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -20,7 +20,9 @@ from agentsight_core.pb import api_pb2, api_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from agentsight_aggregator.api.admission import TokenCheck
 from agentsight_aggregator.api.cluster import ClusterService
+from agentsight_aggregator.api.configuration import ConfigurationService
 from agentsight_aggregator.api.findings import FindingsService
 from agentsight_aggregator.api.letters import DeadLettersService
 from agentsight_aggregator.api.sessions import SessionsService
@@ -65,6 +67,8 @@ class ApiSettings:
     # 0 = any free port; `serving` tells which.
     port: int = 0
     tls: ServerTls | None = None
+    # What clients must send; "" when a certificate, or being able to reach the socket, is enough.
+    token: str = field(default="", repr=False)
     max_calls: int = 64
     # How long calls may go on after the end was announced.
     grace_seconds: float = 2.0
@@ -74,7 +78,11 @@ class ApiSettings:
 async def serving(bus: Bus, settings: ApiSettings) -> AsyncIterator[int]:
     """Serve the API while the context is open; give the port. Raises ConfigError."""
     stopping = asyncio.Event()
-    server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=settings.max_calls)
+    server = grpc.aio.server(
+        options=_OPTIONS,
+        maximum_concurrent_rpcs=settings.max_calls,
+        interceptors=[TokenCheck(settings.token)] if settings.token else (),
+    )
     names = _add_services(server, bus, settings, stopping)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
@@ -103,7 +111,8 @@ def _add_services(
     add.add_FindingsServicer_to_server(findings, server)
     add.add_DeadLettersServicer_to_server(DeadLettersService(bus), server)
     add.add_ClusterServicer_to_server(ClusterService(bus, settings.partitions), server)
-    served = ("Sessions", "Findings", "DeadLetters", "Cluster")
+    add.add_ConfigurationServicer_to_server(ConfigurationService(bus), server)
+    served = ("Sessions", "Findings", "DeadLetters", "Cluster", "Configuration")
     services = api_pb2.DESCRIPTOR.services_by_name
     return tuple(services[name].full_name for name in served)
 

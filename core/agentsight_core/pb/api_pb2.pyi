@@ -340,11 +340,9 @@ class ListGenerationsResponse(_message.Message):
     def __init__(self, generations: _Optional[_Iterable[_Union[ConfigGeneration, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RollbackConfigRequest(_message.Message):
-    __slots__ = ("generation", "author", "comment")
+    __slots__ = ("generation", "author")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     AUTHOR_FIELD_NUMBER: _ClassVar[int]
-    COMMENT_FIELD_NUMBER: _ClassVar[int]
     generation: int
     author: str
-    comment: str
-    def __init__(self, generation: _Optional[int] = ..., author: _Optional[str] = ..., comment: _Optional[str] = ...) -> None: ...
+    def __init__(self, generation: _Optional[int] = ..., author: _Optional[str] = ...) -> None: ...

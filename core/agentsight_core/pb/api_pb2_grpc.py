@@ -664,7 +664,7 @@ class ConfigurationServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RollbackConfig(self, request, context):
-        """Applies an older generation again, as a new one.
+        """Applies an older generation again, as a new one. INVALID_ARGUMENT, saying which are kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
