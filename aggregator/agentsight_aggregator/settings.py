@@ -38,13 +38,14 @@ def api_settings(config: AgentSightConfig) -> ApiSettings:
     """Return where the API is served; raises ConfigError when its token cannot be kept."""
     api = config.api
     certificate, key = api.certificate_file, api.key_file
+    tls = ServerTls(certificate, key, api.ca_file) if certificate and key else None
     token_file = api.token_file or config.node.state_dir / TOKEN_FILE
     return ApiSettings(
         partitions=config.bus.partitions,
         host=api.host,
         port=api.port,
-        tls=ServerTls(certificate, key, api.ca_file) if certificate and key else None,
-        token="" if api.ca_file else kept_token(token_file),
+        tls=tls,
+        token="" if tls and tls.ca else kept_token(token_file),
     )
 
 
