@@ -335,7 +335,7 @@ async def test_a_certificate_is_replaced_before_it_expires_and_nothing_is_lost(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     seconds, day = 5.0, 1.0
-    authority = Authority(cluster.set)
+    authority = Authority(cluster.set, "ca-bus")
     authority.issue(cluster.set, "node-n1", ("n1",), seconds / 86_400)
     old = tmp_path / "old"
     old.mkdir()

@@ -24,26 +24,26 @@ _BACKDATED = timedelta(minutes=5)
 
 
 class Authority:
-    """The authority whose certificate and key are ca.pem and ca.key of a folder."""
+    """The authority whose certificate and key are `name`.pem and `name`.key of a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the authority of `folder`, made if there is none; raises ConfigError."""
-        self.certificate_file = folder / "ca.pem"
-        key_file = folder / "ca.key"
+    def __init__(self, folder: Path, name: str) -> None:
+        """Take the authority, made if there is none; raises ConfigError."""
+        self.certificate_file = folder / f"{name}.pem"
+        key_file = folder / f"{name}.key"
         if not key_file.exists():
-            self._make(key_file)
+            self._make(key_file, f"AgentSight {name}")
         try:
             key = serialization.load_pem_private_key(key_file.read_bytes(), None)
             self._certificate = x509.load_pem_x509_certificate(self.certificate_file.read_bytes())
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{folder} holds no authority that can be used: {error}") from error
+            raise ConfigError(f"{key_file} is no authority that can be used: {error}") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise ConfigError(f"{key_file} is no elliptic curve key")
         self._key = key
 
-    def _make(self, key_file: Path) -> None:
+    def _make(self, key_file: Path, title: str) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
-        name = _name("AgentSight cluster")
+        name = _name(title)
         builder = _builder(name, name, key.public_key(), _CA_DAYS)
         builder = builder.add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True

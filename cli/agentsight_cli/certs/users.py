@@ -133,7 +133,7 @@ def route_config(folder: Path) -> str:
     return f"""\
 # Made by `agentsight certs`. In the cluster {{ }} block: include "nats-routes.conf"
 tls {{
-{_files(folder)}
+{_files(folder, "ca.pem")}
   verify: true
 }}
 """
@@ -142,16 +142,16 @@ tls {{
 def _tls(folder: Path) -> str:
     return f"""\
 tls {{
-{_files(folder)}
+{_files(folder, "bus-clients.pem")}
   # Clients show a certificate, and begin with TLS before this server has said a word.
   verify: true
   handshake_first: auto
 }}"""
 
 
-def _files(folder: Path) -> str:
+def _files(folder: Path, authorities: str) -> str:
     return f"""\
-  ca_file: {json.dumps(str(folder / "ca.pem"))}
+  ca_file: {json.dumps(str(folder / authorities))}
   cert_file: {json.dumps(str(folder / "server.pem"))}
   key_file: {json.dumps(str(folder / "server.key"))}"""
 

@@ -57,12 +57,7 @@ def make_set(folder: Path, wanted: Wanted) -> list[tuple[Path, str]]:
         folder.chmod(0o700)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be used: {error.strerror}") from error
-    authority = Authority(folder)
-    _issue(authority, folder, "server", (*_LOOPBACK, *wanted.names), wanted)
-    for role in _ROLES:
-        _issue(authority, folder, role, (role,), wanted)
-    for node in wanted.nodes:
-        _issue(authority, folder, _file_name(node), (node,), wanted)
+    _make_certificates(folder, wanted)
     _make_keys(folder)
     known = _write_users(folder, wanted)
     write_private(folder / "nats-routes.conf", users.route_config(folder))
@@ -88,6 +83,20 @@ def rotate_keys(folder: Path) -> list[tuple[Path, str]]:
         (folder / GROUP, "first, to every aggregator and reader: a new key, and the old ones"),
         (folder / FRAMES_PUBLIC, "then to every node: agents seal for the new key at once"),
     ]
+
+
+def _make_certificates(folder: Path, wanted: Wanted) -> None:
+    authority = Authority(folder, "ca")
+    _issue(authority, folder, "server", (*_LOOPBACK, *wanted.names), wanted)
+    for role in ("aggregator", "operator"):
+        _issue(authority, folder, role, (role,), wanted)
+    # etcd and the API let everybody in whose certificate they can check: not these.
+    others = Authority(folder, "ca-bus")
+    _issue(others, folder, "reader", ("reader",), wanted)
+    for node in wanted.nodes:
+        _issue(others, folder, _file_name(node), (node,), wanted)
+    known = (one.certificate_file.read_text() for one in (authority, others))
+    write_private(folder / "bus-clients.pem", "".join(known))
 
 
 def _issue(
@@ -139,32 +148,44 @@ def _check_distinct(nodes: Sequence[str]) -> None:
 def _write_configs(folder: Path, wanted: Wanted, nodes: Sequence[str]) -> None:
     results = {"group_file": str(folder / GROUP)}
     private = {**results, "frames_private_file": str(folder / FRAMES_PRIVATE)}
-    _write_config(folder, "aggregator", wanted, {"cluster": wanted.cluster}, private)
-    _write_config(folder, "operator", wanted, {"cluster": wanted.cluster}, private)
-    _write_config(folder, "reader", wanted, {"cluster": wanted.cluster}, results)
+    cluster = {"cluster": wanted.cluster}
+    own, served = _tls_files(folder, "aggregator"), _tls_files(folder, "server")
+    more = {"coordination": own, "api": served}
+    _write_config(folder, "aggregator", wanted, cluster, private, more)
+    more = {"api": _tls_files(folder, "operator")}
+    _write_config(folder, "operator", wanted, cluster, private, more)
+    _write_config(folder, "reader", wanted, cluster, results, {})
     public = {"frames_public_file": str(folder / FRAMES_PUBLIC)}
     for node in nodes:
-        names = {"cluster": wanted.cluster, "name": node}
-        _write_config(folder, _file_name(node), wanted, names, public)
+        _write_config(folder, _file_name(node), wanted, {**cluster, "name": node}, public, {})
+
+
+def _tls_files(folder: Path, name: str) -> dict[str, str]:
+    return {
+        "ca_file": str(folder / "ca.pem"),
+        "certificate_file": str(folder / f"{name}.pem"),
+        "key_file": str(folder / f"{name}.key"),
+    }
 
 
 def _write_config(
-    folder: Path, name: str, wanted: Wanted, node: dict[str, str], seal: dict[str, str]
+    folder: Path,
+    name: str,
+    wanted: Wanted,
+    node: dict[str, str],
+    seal: dict[str, str],
+    more: dict[str, dict[str, str]],
 ) -> None:
     path = folder / f"{name}.yaml"
     if path.exists() and not wanted.servers:
         return
     bus: dict[str, object] = {
         "nkey_file": str(folder / f"{name}.nkey"),
-        "tls": {
-            "ca_file": str(folder / "ca.pem"),
-            "certificate_file": str(folder / f"{name}.pem"),
-            "key_file": str(folder / f"{name}.key"),
-        },
+        "tls": _tls_files(folder, name),
     }
     if wanted.servers:
         bus |= {"embedded": False, "servers": list(wanted.servers)}
-    values = {"node": node, "bus": bus, "security": {"seal": seal}}
+    values = {"node": node, "bus": bus, "security": {"seal": seal}, **more}
     write_private(path, yaml.safe_dump(values, sort_keys=False))
 
 
@@ -176,8 +197,11 @@ def _file_name(node: str) -> str:
 
 def _contents(nodes: Sequence[str], folder: Path) -> list[tuple[Path, str]]:
     files = {
-        "ca.pem": "authority, for everybody",
-        "ca.key": "key of the authority; keep it offline",
+        "ca.pem": "authority of servers, aggregators and operators; for everybody",
+        "ca-bus.pem": "authority of nodes and readers, whom only the bus lets in",
+        "ca.key": "key of an authority; keep it offline",
+        "ca-bus.key": "key of an authority; keep it offline",
+        "bus-clients.pem": "nats-server: both authorities",
         "server.pem, .key": "nats-server, etcd, the API",
         "nats-users.conf": "nats-server: include it; TLS, users and what each may do",
         "nats-routes.conf": "nats-server: include it in the cluster block",

@@ -42,10 +42,13 @@ def test_everything_is_private_and_named(tmp_path: Path) -> None:
 
 def test_certificates_are_signed_by_the_authority_for_their_names(tmp_path: Path) -> None:
     make_set(tmp_path, Wanted(nodes=("n1",), names=("bus-0.example", "10.0.0.7"), days=3))
-    authority = certificate(tmp_path / "ca.pem")
-    for name in ("server", "aggregator", "operator", "reader", "node-n1"):
+    authorities = {name: certificate(tmp_path / f"{name}.pem") for name in ("ca", "ca-bus")}
+    signers = {"server": "ca", "aggregator": "ca", "operator": "ca"}
+    # etcd and the API, which trust the first authority, do not let these in.
+    signers |= {"reader": "ca-bus", "node-n1": "ca-bus"}
+    for name, signer in signers.items():
         found = certificate(tmp_path / f"{name}.pem")
-        found.verify_directly_issued_by(authority)
+        found.verify_directly_issued_by(authorities[signer])
         assert (found.not_valid_after_utc - found.not_valid_before_utc).days == 3
         # The key fits.
         context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
@@ -68,6 +71,9 @@ def test_configurations_load_and_give_each_role_its_keys_alone(tmp_path: Path) -
     node, reader = found["node-n1"].security.seal, found["reader"].security.seal
     assert node.frames_public_file
     assert (node.frames_private_file, node.group_file) == (None, None)
+    trusted = str(tmp_path / "ca.pem")
+    assert str(found["aggregator"].api.ca_file) == trusted
+    assert str(found["aggregator"].coordination.ca_file) == trusted
     assert reader.group_file
     assert (reader.frames_private_file, reader.frames_public_file) == (None, None)
 
@@ -85,7 +91,15 @@ def test_a_second_call_adds_and_changes_nothing_that_was_there(tmp_path: Path) -
 
     make_set(tmp_path, Wanted(renew=True))
     renewed = contents(tmp_path)
-    same = ("ca.pem", "ca.key", "node-n1.nkey", "frames.private", "group.key")
+    same = (
+        "ca.pem",
+        "ca.key",
+        "ca-bus.pem",
+        "ca-bus.key",
+        "node-n1.nkey",
+        "frames.private",
+        "group.key",
+    )
     assert all(renewed[name] == after[name] for name in same)
     assert renewed["server.pem"] != after["server.pem"]
 
@@ -113,7 +127,7 @@ def test_what_cannot_be_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"a\.b and a_b have the same name on the bus"):
         make_set(tmp_path / "two", Wanted(nodes=("a.b", "a_b")))
     (tmp_path / "ca.key").write_text("nonsense")
-    with pytest.raises(ConfigError, match="no authority that can be used"):
+    with pytest.raises(ConfigError, match=r"ca.key is no authority that can be used"):
         make_set(tmp_path, Wanted())
 
 
