@@ -23,19 +23,27 @@ from agentsight_core.testing.llm_tls_server import LlmTlsServer
 
 _SECONDS = 40.0
 
-# One call of a model for every line of its input, on one connection; the line is the number that
-# the call carries as its max_tokens, and is printed when the answer is read.
+# One call of a model for every line of its input; the line is the number that the call carries as
+# its max_tokens, and is printed when the answer is read. A chatty one asks for other things before,
+# often, on a connection that it later uses for the numbers above 1000.
 CALLER = """
 import http.client, json, os, ssl, sys
 context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
-connection = http.client.HTTPSConnection("localhost", int(os.environ["PORT"]), context=context)
+port = int(os.environ["PORT"])
+first, second = (http.client.HTTPSConnection("localhost", port, context=context) for _ in "12")
+chatty = "chatty" in sys.argv
+for _ in range(6 if chatty else 0):
+    second.request("GET", "/v1/files")
+    second.getresponse().read()
 headers = {"anthropic-version": "2023-06-01"}
 for line in sys.stdin:
     ask = {"model": sys.argv[1], "max_tokens": int(line), "messages": []}
+    connection = second if chatty and int(line) > 1000 else first
     connection.request("POST", "/v1/messages", json.dumps(ask), headers)
     assert json.loads(connection.getresponse().read())["stop_reason"] == "end_turn"
     print(line, end="", flush=True)
-connection.close()
+first.close()
+second.close()
 """
 
 
@@ -182,13 +190,19 @@ class Caller:
 
 
 @contextlib.asynccontextmanager
-async def caller(server: LlmTlsServer, model: str) -> AsyncIterator[Caller]:
-    """Run the program; at the end of the context its input ends, and so does it."""
+async def caller(
+    server: LlmTlsServer, model: str, *, chatty: bool = False
+) -> AsyncIterator[Caller]:
+    """Run the program; at the end of the context its input ends, and so does it.
+
+    A `chatty` one begins with requests that are no calls of a model.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         CALLER,
         model,
+        "chatty" if chatty else "",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, **server.environment},
