@@ -12,11 +12,13 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from agentsight_core.bus.connection import Bus
 from agentsight_core.bus.findings import ExportRunner
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import ConfigError
+from agentsight_core.plugins import ExporterPlugin, find_plugin
 from agentsight_core.ports import Exporter
 from agentsight_core.telemetry.ledger import Ledger
 
@@ -26,6 +28,8 @@ from agentsight_aggregator.exporters.otlp.grpc_transport import GrpcTransport
 from agentsight_aggregator.exporters.otlp.http_transport import HttpTransport
 from agentsight_aggregator.exporters.otlp.transport import Transport
 from agentsight_aggregator.exporters.rotating_file import RotatingFile
+from agentsight_aggregator.plugins.guarded_analyzer import Limits
+from agentsight_aggregator.plugins.guarded_exporter import GuardedExporter
 from agentsight_aggregator.samples import SampleSource
 from agentsight_aggregator.settings import otlp_settings, rotation_settings
 
@@ -33,6 +37,9 @@ _log = logging.getLogger(__name__)
 
 # For the batch under way: longer than a fetch and than most requests to a sink.
 _CLOSE_S = 15.0
+_PLUGIN = "plugin."
+# A batch of an exporter plugin may take so many times as an event of an analyzer plugin.
+_BATCH_BUDGET = 100
 
 
 @dataclass(slots=True)
@@ -73,11 +80,19 @@ class Exporting:
         otlp, jsonl = config.exporters.otlp, config.exporters.jsonl
         await self._follow("jsonl", jsonl if jsonl.path else None, self._open_jsonl, config)
         await self._follow("otlp", otlp if otlp.endpoint else None, self._open_otlp, config)
+        wanted = {f"{_PLUGIN}{name}": name for name in config.plugins.exporters}
+        for name in [one for one in self._running if one.startswith(_PLUGIN)]:
+            if name not in wanted:
+                await self._close(name)
+        for full_name, name in wanted.items():
+            options = config.plugins.options_of(name)
+            await self._follow(full_name, options, partial(self._open_plugin, name), config)
 
     async def settle(self) -> None:
         """Return when everything that is in FINDINGS at the call is exported, metrics too."""
         for running in self._running.values():
-            if running.runner is not None:
+            exporting = running.exporting
+            if running.runner is not None and exporting is not None and not exporting.done():
                 await running.runner.settle()
             if running.push is not None:
                 await running.push(time.time_ns())
@@ -149,6 +164,25 @@ class Exporting:
         running.pushing = self._task(metrics.run(interval_s), "otlp metrics")
         traces = OtlpTraceExporter(transport, self._ledger.stage("sink.otlp", "spans"))
         self._run(running, "otlp", traces)
+
+    async def _open_plugin(self, name: str, running: _Running, config: AgentSightConfig) -> None:
+        plugin = find_plugin("exporter", name)
+        assert isinstance(plugin, ExporterPlugin)
+        try:
+            exporter = await running.stack.enter_async_context(
+                plugin.make(config.plugins.options_of(name))
+            )
+        except Exception as error:  # code of others: it must not end the service
+            text = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"plugins: exporter {name} cannot be opened: {text}") from error
+        settings = config.plugins
+        limits = Limits(settings.time_budget_ms / 1000 * _BATCH_BUDGET, settings.max_failures)
+
+        def switch_off() -> None:
+            assert running.runner is not None
+            running.runner.stop()
+
+        self._run(running, f"{_PLUGIN}{name}", GuardedExporter(name, exporter, limits, switch_off))
 
     def _run(self, running: _Running, name: str, exporter: Exporter) -> None:
         stage = self._ledger.stage(f"export.{name}", "findings")

@@ -16,6 +16,7 @@ import typer
 from agentsight_cli.app_certs import certs_app
 from agentsight_cli.app_config import config_app
 from agentsight_cli.app_dlq import dlq_app
+from agentsight_cli.app_plugins import plugins_app
 from agentsight_cli.options import Api, ConfigFile, Json, StateDir, configuration
 
 _EPILOG = (
@@ -32,6 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(config_app, name="config")
+app.add_typer(plugins_app, name="plugins")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(certs_app, name="certs")
 

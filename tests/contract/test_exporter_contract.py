@@ -18,6 +18,7 @@ from agentsight_core.errors import Permanent, Retryable
 from agentsight_core.pb import findings_pb2 as pb
 from agentsight_core.ports import Exporter
 from agentsight_core.telemetry.ledger import Stage
+from agentsight_core.testing.contracts import check_exporter
 from agentsight_core.testing.otlp_receiver import Answer, Received, grpc_receiver, http_receiver
 
 pytestmark = pytest.mark.server
@@ -110,6 +111,9 @@ class TestEveryExporter:
         await case.exporter.export([pb.Finding.FromString(f.SerializeToString()) for f in BATCH])
 
         assert case.delivered()[len(first) :] == first
+
+    async def test_the_check_for_plugins_passes(self, case: Case) -> None:
+        await check_exporter(case.exporter, BATCH, lambda: list(case.delivered()))
 
     async def test_an_empty_batch_is_no_work(self, case: Case) -> None:
         await case.exporter.export([])

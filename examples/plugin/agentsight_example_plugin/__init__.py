@@ -1,0 +1,1 @@
+"""Two plugins for AgentSight Cluster, small enough to copy."""
