@@ -78,7 +78,10 @@ def _decode_envelope(data: bytes) -> pb.Frame:
 
 def _opened(frame: pb.Frame, opener: Opener | None) -> bytes:
     if opener is None:
-        raise UnknownKey(f"it is sealed for key {frame.key_id}, and no keys are configured here")
+        raise UnknownKey(
+            f"it is sealed for key {frame.key_id}, and no keys are configured here; see"
+            " security.seal.frames_private_file"
+        )
     return opener.open(frame.key_id, frame.body, _bound(frame))
 
 

@@ -221,7 +221,10 @@ class Bus:
         if not key_id:
             return data
         if self._group_keys is None:
-            raise UnknownKey(f"it is sealed for key {key_id}, and no keys are configured here")
+            raise UnknownKey(
+                f"it is sealed for key {key_id}, and no keys are configured here; see"
+                " security.seal.group_file"
+            )
         return self._group_keys.open(key_id, data, subjects.sealed_place(message.subject))
 
     async def append(
