@@ -14,7 +14,7 @@ from agentsight_aggregator.worker.aggregator import Aggregator, AggregatorSettin
 from agentsight_aggregator.worker.answers import Answer, Answers, Fenced
 from agentsight_aggregator.worker.checkpoints import CheckpointStore
 from agentsight_aggregator.worker.partition import PartitionWorker, WorkerSettings
-from agentsight_aggregator.worker.reader import ReaderSettings
+from agentsight_aggregator.worker.reader import PartitionReader, ReaderSettings
 from agentsight_core import wire
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus, Outgoing, connect
@@ -191,13 +191,13 @@ async def test_restart_goes_on_behind_the_checkpoint(tmp_path: Path) -> None:
         await publish(running.bus, *numbered_frame(9, 11))
         async with working(running.bus, 1, second) as aggregator:
             await aggregator.settle()
-        consumer = await running.bus.consumer_info(subjects.EVENTS, "agg-p00")
         found = await findings_of(running.bus, 1)
+        # Nothing is left behind.
+        assert (await running.bus.stream_state(subjects.EVENTS)).state.consumer_count == 0
     assert first.stage("worker", "frames").received == 10
     # Neither folded nor fetched again.
     stage = second.stage("worker", "frames")
     assert (stage.received, stage.emitted, stage.filtered) == (1, 1, {})
-    assert consumer.num_ack_pending == 0
     assert len(found[0]) == 11
 
 
@@ -219,25 +219,53 @@ async def test_stale_owner_is_refused(tmp_path: Path) -> None:
     assert [Finding.FromString(data).edge.method for _, data in found[1]] == ["1", "2", "3"]
 
 
+async def test_two_readers_of_a_partition_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """A former owner that does not know it yet takes nothing from its successor."""
+    settings = ReaderSettings(batch=3, wait_seconds=0.5)
+    async with running_bus(tmp_path, BusSettings(partitions=1)) as running:
+        for seq in range(1, 41):
+            await publish(running.bus, *numbered_frame(1, seq))
+        successor, former = (PartitionReader(running.bus, 0, settings) for _ in range(2))
+        await successor.start(0)
+        await former.start(20)
+        seen = []
+        while len(seen) < 40:
+            seen += [delivery.sequence for delivery in await successor.fetch()]
+            if len(seen) == 9:
+                # In the middle it starts over behind a place that the successor has not reached.
+                await former.start(30)
+            await former.fetch()
+        await successor.stop()
+        await former.stop()
+    assert seen == list(range(1, 41))
+
+
+@contextlib.asynccontextmanager
+async def stealing(running, aggregator: Aggregator, count: int):
+    """Let somebody else ask the worker's consumer for messages, before the worker does again."""
+    (worker,) = aggregator._workers.values()
+    async with connect(running.connection("thief")) as thief:
+        consumer = worker._reader._consumer
+        subscription = await thief.js.pull_subscribe_bind(consumer, stream=subjects.EVENTS)
+        theft = asyncio.create_task(subscription.fetch(count, timeout=10))
+        await asyncio.sleep(0)
+        await thief.client.flush()
+        yield theft
+
+
 async def test_thief_of_messages_does_not_change_the_findings(tmp_path: Path) -> None:
     ledger = Ledger()
     async with (
         running_bus(tmp_path / "bus", BusSettings(partitions=1)) as running,
-        connect(running.connection("thief")) as thief,
+        working(running.bus, 1, ledger) as aggregator,
+        stealing(running, aggregator, 7) as theft,
     ):
-        consumer = subjects.partition_consumer(0)
-        stealing = await thief.js.pull_subscribe_bind(consumer, stream=subjects.EVENTS)
-        theft = asyncio.create_task(stealing.fetch(7, timeout=10))
-        await asyncio.sleep(0)
-        await thief.client.flush()
-        # The thief asked first: it is served first.
-        async with working(running.bus, 1, ledger) as aggregator:
-            for seq in range(1, 41):
-                await publish(running.bus, *numbered_frame(1, seq))
-            await aggregator.settle()
-            (worker,) = aggregator._workers.values()
-            assert worker._reader.restarts >= 1
+        for seq in range(1, 41):
+            await publish(running.bus, *numbered_frame(1, seq))
+        await aggregator.settle()
+        (worker,) = aggregator._workers.values()
         assert len(await theft) >= 1
+        assert worker._reader.restarts >= 1
         found = await findings_of(running.bus, 1)
     edges = [Finding.FromString(data).edge.method.split(":")[0] for _, data in found[0]]
     assert edges == [str(n) for n in range(1, 41)]
@@ -250,18 +278,12 @@ async def test_message_that_never_arrives_is_asked_for_again(tmp_path: Path) -> 
     ledger = Ledger()
     async with (
         running_bus(tmp_path, BusSettings(partitions=1)) as running,
-        connect(running.connection("thief")) as thief,
+        working(running.bus, 1, ledger, settings=quiet) as aggregator,
+        stealing(running, aggregator, 50) as theft,
     ):
-        consumer = subjects.partition_consumer(0)
-        stealing = await thief.js.pull_subscribe_bind(consumer, stream=subjects.EVENTS)
-        theft = asyncio.create_task(stealing.fetch(3, timeout=10))
-        await asyncio.sleep(0)
-        await thief.client.flush()
-        async with working(running.bus, 1, ledger, settings=quiet):
-            await publish(running.bus, *numbered_frame(1, 1))
-            # Well before the server itself would deliver it again (30 s).
-            await eventually(lambda: ledger.stage("worker", "frames").emitted == 1, seconds=12)
-            assert await theft
+        await publish(running.bus, *numbered_frame(1, 1))
+        await eventually(lambda: ledger.stage("worker", "frames").emitted == 1, seconds=12)
+        theft.cancel()
 
 
 async def test_step_larger_than_a_batch(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class AggregatorSettings:
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     # Jittered waits between attempts to take a partition grow from the first to the last.
     first_wait_seconds: float = 0.1
-    last_wait_seconds: float = 5.0
+    last_wait_seconds: float = 2.0
     # How often the owner of partition 0 looks whether EVENTS has to be trimmed.
     trim_seconds: float = 30.0
 

@@ -1,7 +1,7 @@
 """The worker of one partition: take it, replay to where it was answered, then fold, write, save.
 
 The order within a step makes any crash harmless: dead letters, then findings, then (sometimes) the
-checkpoint, then the acknowledgement of what the checkpoint covers.
+checkpoint.
 
 Must not decide who owns the partition.
 """
@@ -23,7 +23,6 @@ from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus, Outgoing
 from agentsight_core.bus.failures import SequenceConflict
 from agentsight_core.bus.letters import DeadLetter, write_letter
-from agentsight_core.bus.provisioning import MAX_ACK_PENDING
 from agentsight_core.errors import AgentSightError, Permanent
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.ports import Analyzer
@@ -39,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 # A mark that no finding's place reaches: all findings of an input.
 _ALL = 1 << 62
+# A successor repeats so many messages at most.
+_MAX_UNSAVED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class WorkerSettings:
 
     reader: ReaderSettings = field(default_factory=ReaderSettings)
     checkpoint_seconds: float = 5.0
-    # When nothing but the clock has moved; below the consumer's time to acknowledge.
+    # When nothing but the clock has moved.
     idle_checkpoint_seconds: float = 20.0
     tick_seconds: float = 5.0
     # What the partition's clock says beside the time.
@@ -83,7 +84,7 @@ class PartitionWorker:
         self._answers = Answers(bus, partition, "")
         self._checkpoints = CheckpointStore(bus, partition)
         self._reader = PartitionReader(bus, partition, settings.reader)
-        self._unacknowledged: list[str] = []
+        self._unsaved = 0
         self._saved_at = 0.0
         self._saved_position = 0
         self._saw_frames = False
@@ -138,7 +139,7 @@ class PartitionWorker:
         # What a checkpoint covers is answered, even if the findings have expired since.
         self._answers.place = max(self._answers.place, (folding.position, _ALL))
         await self._reader.start(folding.position)
-        self._unacknowledged = []
+        self._unsaved = 0
         self._saved_at, self._saved_position = time.monotonic(), folding.position
         if state is None:
             # With what settings the fold begins is part of its state: a successor that repeats it
@@ -180,7 +181,7 @@ class PartitionWorker:
         if self._answers.too_large > too_large:
             self._findings.drop("too_large", self._answers.too_large - too_large)
         self._count(results)
-        self._unacknowledged += [delivery.reply for delivery in deliveries]
+        self._unsaved += len(deliveries)
         if self._is_save_due(folding):
             await self._save(folding)
         async with self._stepped:
@@ -254,10 +255,7 @@ class PartitionWorker:
         seconds = (
             settings.checkpoint_seconds if self._saw_frames else settings.idle_checkpoint_seconds
         )
-        return (
-            time.monotonic() - self._saved_at >= seconds
-            or len(self._unacknowledged) >= MAX_ACK_PENDING // 2
-        )
+        return time.monotonic() - self._saved_at >= seconds or self._unsaved >= _MAX_UNSAVED
 
     async def _save(self, folding: Folding) -> None:
         try:
@@ -269,8 +267,7 @@ class PartitionWorker:
             _log.error("%s", error)
         self._saved_at, self._saved_position = time.monotonic(), folding.position
         self._saw_frames = False
-        replies, self._unacknowledged = self._unacknowledged, []
-        await self._reader.acknowledge(replies)
+        self._unsaved = 0
 
     # ---- time ----
 

@@ -1,8 +1,9 @@
 """Reads a partition of EVENTS in order, without a gap, from any place on.
 
-The durable consumer keeps what is acknowledged for the operator to see; the place to go on from is
-the checkpoint's. Deliveries to this consumer are numbered by the server: a missing number means
-that somebody else (a former owner) took a message, and the reader starts over behind its last one.
+Each reader has a consumer of its own, under a name that nobody else has: a former owner that does
+not know yet that it is one cannot take messages from it, nor move its place. The place to go on
+from is the checkpoint's, so the consumer keeps none, and if it dies with its server a new one is
+made. Deliveries are numbered by the server: where a number is missing the reader starts over.
 
 Must not decode frames.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -19,12 +21,14 @@ import nats
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus
 from agentsight_core.bus.failures import translated
-from agentsight_core.errors import ConfigError, Retryable
+from agentsight_core.errors import ConfigError, Permanent, Retryable
 from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 _log = logging.getLogger(__name__)
 
-_ACK = b"+ACK"
+# After so long without a reader the server removes the consumer.
+_INACTIVE_SECONDS = 30.0
 _PENDING_BYTES = 1 << 30
 _PENDING_MESSAGES = 100_000
 
@@ -37,7 +41,7 @@ class ReaderSettings:
     # How long a fetch waits for the first message.
     wait_seconds: float = 2.0
     # After so long without a message the reader asks whether there should have been one.
-    stall_seconds: float = 10.0
+    stall_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ class PartitionReader:
     def __init__(self, bus: Bus, partition: int, settings: ReaderSettings) -> None:
         self._bus = bus
         self._settings = settings
-        self._consumer = subjects.partition_consumer(partition)
+        self._partition = partition
+        self._consumer = ""
         self._tick_subject = subjects.tick_subject(partition)
         self._subscription: nats.js.JetStreamContext.PullSubscription | None = None
         self._next_delivery = 1
@@ -83,7 +88,19 @@ class PartitionReader:
 
     async def _restart(self) -> None:
         await self.stop()
-        await self._bus.reset_consumer(subjects.EVENTS, self._consumer, self.position + 1)
+        self._consumer = f"{subjects.partition_consumer(self._partition)}-{uuid.uuid4().hex[:12]}"
+        config = ConsumerConfig(
+            name=self._consumer,
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=self.position + 1,
+            ack_policy=AckPolicy.NONE,
+            filter_subjects=subjects.partition_filters(self._partition),
+            inactive_threshold=_INACTIVE_SECONDS,
+            num_replicas=1,
+            mem_storage=True,
+        )
+        with translated(f"creating consumer {self._consumer}"):
+            await self._bus.js.add_consumer(subjects.EVENTS, config)
         with translated(f"subscribing to {self._consumer}"):
             self._subscription = await self._bus.js.pull_subscribe_bind(
                 self._consumer,
@@ -97,10 +114,12 @@ class PartitionReader:
     async def stop(self) -> None:
         """Ask for no more."""
         subscription, self._subscription = self._subscription, None
-        if subscription is not None:
-            # A connection that is gone has no subscription either.
-            with contextlib.suppress(Retryable), translated("unsubscribing"):
-                await subscription.unsubscribe()
+        if subscription is None:
+            return
+        # A connection that is gone has no subscription either, and the server removes the consumer.
+        with contextlib.suppress(Retryable, Permanent), translated("unsubscribing"):
+            await subscription.unsubscribe()
+            await self._bus.js.delete_consumer(subjects.EVENTS, self._consumer)
 
     async def fetch(self) -> list[Delivery]:
         """Return the next messages; none when there are none for a while."""
@@ -127,15 +146,13 @@ class PartitionReader:
         for message in messages:
             numbers = message.metadata.sequence
             if numbers.consumer != self._next_delivery:
-                _log.warning("%s: somebody else reads it too, starting over", self._consumer)
+                _log.warning("%s: a message did not arrive, starting over", self._consumer)
                 self.restarts += 1
                 await self._restart()
                 break
             self._next_delivery += 1
-            # Delivered again because no checkpoint has covered it yet.
-            if numbers.stream > self.position:
-                self.position = numbers.stream
-                accepted.append(_delivery(message))
+            self.position = numbers.stream
+            accepted.append(_delivery(message))
         return accepted
 
     async def _look_for_stall(self) -> None:
@@ -153,16 +170,6 @@ class PartitionReader:
     def is_tick(self, delivery: Delivery) -> bool:
         """Whether `delivery` is of the partition's clock."""
         return delivery.subject == self._tick_subject
-
-    async def acknowledge(self, replies: Sequence[str]) -> None:
-        """Tell the server that the messages behind `replies` need not come again."""
-        if not replies:
-            return
-        with translated(f"acknowledging to {self._consumer}"):
-            for reply in replies[:-1]:
-                await self._bus.client.publish(reply, _ACK)
-            # The answer says that the server has this one, and so those before it.
-            await self._bus.client.request(replies[-1], _ACK, timeout=self._bus.request_seconds)
 
 
 def _delivery(message: Msg) -> Delivery:

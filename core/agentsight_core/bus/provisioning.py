@@ -29,8 +29,8 @@ from agentsight_core.bus.generations import HISTORY
 from agentsight_core.errors import ConfigError, Retryable
 
 _ACK_WAIT_SECONDS = 30.0
-# Frames of a partition that are delivered and not yet covered by a checkpoint.
-MAX_ACK_PENDING = 20_000
+# Findings that are delivered to an exporter and not yet exported.
+_MAX_ACK_PENDING = 20_000
 # Room for configurations, and for what the members report.
 _SMALL_BYTES = 16 << 20
 
@@ -62,8 +62,6 @@ async def provision(bus: Bus, settings: BusSettings) -> None:
     """Bring the bus to `settings`; raises ConfigError for what cannot be changed any more."""
     for config in _streams(settings):
         await _ensure_stream(bus, config)
-    for partition in range(settings.partitions):
-        await _ensure_consumer(bus, subjects.EVENTS, _partition_consumer(partition))
 
 
 async def provision_exporter(bus: Bus, name: str) -> None:
@@ -177,10 +175,6 @@ def _sessions(settings: BusSettings) -> StreamConfig:
     return sessions
 
 
-def _partition_consumer(partition: int) -> ConsumerConfig:
-    return _durable(subjects.partition_consumer(partition), subjects.partition_filters(partition))
-
-
 def _durable(name: str, filters: list[str]) -> ConsumerConfig:
     return ConsumerConfig(
         durable_name=name,
@@ -190,7 +184,7 @@ def _durable(name: str, filters: list[str]) -> ConsumerConfig:
         ack_wait=_ACK_WAIT_SECONDS,
         # Poison is our business: the server never gives up on a message.
         max_deliver=-1,
-        max_ack_pending=MAX_ACK_PENDING,
+        max_ack_pending=_MAX_ACK_PENDING,
         filter_subjects=filters,
     )
 

@@ -99,7 +99,7 @@ def tick_subject(partition: int) -> str:
 
 
 def partition_consumer(partition: int) -> str:
-    """Return the name of the durable consumer of `partition`."""
+    """Return how the names of the consumers of `partition` begin; each reader adds its own end."""
     return f"agg-p{partition:02d}"
 
 

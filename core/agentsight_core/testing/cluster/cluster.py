@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 import yaml
 
@@ -27,6 +28,8 @@ from agentsight_core.testing.cluster.network import Host, Network, running_netwo
 from agentsight_core.testing.cluster.servers import EtcdMember, NatsMember
 from agentsight_core.testing.conditions import eventually
 
+# Longer than the fold waits for events that come late, and than two ticks.
+_QUIET_SECONDS = 4.0
 _PYTHON = [sys.executable, "-X", "faulthandler", "-m"]
 
 
@@ -212,10 +215,25 @@ class Cluster:
             if node.runs:
                 status = await node.stop(seconds)
                 assert status == 0, f"{node.name}: status {status}\n{node.output()[-3000:]}"
+        await self._quiet(seconds)
         for aggregator in self.aggregators:
             if aggregator.runs:
                 status = await aggregator.stop(seconds)
                 assert status == 0, f"{aggregator.name}: {status}\n{aggregator.output()[-3000:]}"
+
+    async def _quiet(self, seconds: float) -> None:
+        """Wait until nothing new has come to FINDINGS for a while: every session is written."""
+        async with self.bus("quiet") as bus:
+            last, since = -1, monotonic()
+
+            async def unchanged() -> bool:
+                nonlocal last, since
+                found = (await bus.stream_state(subjects.FINDINGS)).state.last_seq
+                if found != last:
+                    last, since = found, monotonic()
+                return monotonic() - since > _QUIET_SECONDS
+
+            await patiently(unchanged, seconds)
 
     async def kill_all(self) -> None:
         """Kill every member."""
