@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -75,6 +77,21 @@ async def test_following_goes_on_when_the_server_has_lost_the_reader(running: Ru
         await write(running, *names[100:])
     assert seen == names
     assert (await running.bus.stream_state("FINDINGS")).state.consumer_count == 0
+
+
+async def test_following_goes_on_after_the_server_was_killed(running: RunningBus) -> None:
+    names = [f"0.{number}.span" for number in range(20)]
+    await write(running, *names[:10])
+    seen: list[str] = []
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(collect(running, 1, 20, seen))
+        await eventually(lambda: len(seen) == 10)
+        os.kill(running.server.pid, signal.SIGKILL)
+        await running.server.wait_ended()
+        await running.server.start()
+        await eventually(lambda: bool(running.bus.client.is_connected))
+        await write(running, *names[10:])
+    assert seen == names
 
 
 async def test_the_bucket_of_sessions_holds_the_newest_summary_of_each(
