@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from agentsight_core.parsers.http1 import HttpSettings
+from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings.frames import FrameSink
 from agentsight_core.sealing import Sealer
 from agentsight_core.telemetry.ledger import Ledger
@@ -143,6 +144,14 @@ class Agent:
         """Watch process `pid`, which will execute the program of a session, from now on."""
         self._tracker.begin_at_exec(pid, boot_ns(), rule)
         self._watch_files()
+
+    def session_of(self, pid: int) -> int:
+        """Return the session of a process, 0 if it is in none."""
+        return self._tracker.session_of(pid)
+
+    def add(self, events: Iterable[pb.Event]) -> None:
+        """Take events that others have seen, of processes of sessions; not after `finish`."""
+        self._pipeline.publish(events)
 
     def apply(self, settings: AgentSettings) -> None:
         """Go on with other settings; of `settings.kernel` only `discover` and `network` can change.

@@ -20,6 +20,7 @@ from agentsight_core.bus.members import noted
 from agentsight_core.bus.publisher import Publisher
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import Retryable
+from agentsight_core.plugins import SourcePlugin, find_plugin
 from agentsight_core.runtime.live_config import ConfigCollector, LiveConfig
 from agentsight_core.runtime.member import Member, member_name
 from agentsight_core.runtime.notes import announced, leave_ledger
@@ -35,6 +36,7 @@ from agentsight_agent.agent import STAGES, Agent
 from agentsight_agent.enrich.boot import read_node
 from agentsight_agent.redact import CaptureMode, Redactor
 from agentsight_agent.settings import agent_settings, spool_folder, spool_settings
+from agentsight_agent.sources import PluginSource
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
         with announced(config.node.state_dir, "agent", {"telemetry_port": telemetry.port}):
             _log.info("watching node %s", node.name)
             live.serve(partial(_apply, agent, redactor, spool))
-            async with asyncio.TaskGroup() as group:
+            async with _sources(agent, config, ledger), asyncio.TaskGroup() as group:
                 watching = group.create_task(live.watch_file(), name="configuration file")
                 await agent.run(stop)
                 watching.cancel()
@@ -81,6 +83,26 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
         if not await delivery.drain(_DRAIN_S):
             _log.warning("the bus did not take %d frames; they stay in the spool", spool.held)
         leave_ledger(config.node.state_dir, "agent", ledger)
+
+
+@contextlib.asynccontextmanager
+async def _sources(agent: Agent, config: AgentSightConfig, ledger: Ledger) -> AsyncIterator[None]:
+    """Run the source plugins; raises ConfigError when one is not installed."""
+    plugins = config.plugins
+    async with contextlib.AsyncExitStack() as stack:
+        for name in plugins.sources:
+            plugin = find_plugin("source", name)
+            assert isinstance(plugin, SourcePlugin)
+            source = PluginSource(
+                name,
+                partial(plugin.make, plugins.options_of(name)),
+                agent.session_of,
+                agent.add,
+                ledger.stage(f"source.{name}", "events"),
+                plugins.max_failures,
+            )
+            await stack.enter_async_context(source)
+        yield
 
 
 async def _apply(agent: Agent, redactor: Redactor, spool: Spool, config: AgentSightConfig) -> None:

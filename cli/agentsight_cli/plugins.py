@@ -15,6 +15,7 @@ def run_list(config: AgentSightConfig, *, as_json: bool) -> int:
     found = list(installed_plugins())
     wanted = [("analyzer", name) for name in config.plugins.analyzers]
     wanted += [("exporter", name) for name in config.plugins.exporters]
+    wanted += [("source", name) for name in config.plugins.sources]
     usable = {(one.kind, one.name) for one in found if not one.problem}
     missing = [one for one in wanted if one not in usable]
     if as_json:

@@ -18,6 +18,9 @@ class PluginsConfig(Section):
     exporters: tuple[str, ...] = ()
     """Names of exporter plugins that get every finding."""
 
+    sources: tuple[str, ...] = ()
+    """Names of source plugins whose files and connections of watched processes are taken."""
+
     options: dict[str, str] = Field(default={})
     """Options of plugins: `NAME.OPTION` to its value; what they mean, the plugin says."""
 
@@ -26,8 +29,8 @@ class PluginsConfig(Section):
     plugin may take a hundred times that for one batch."""
 
     max_failures: Annotated[int, Field(ge=1)] = 10
-    """Failures after which a plugin is switched off: of an analyzer in one partition, of an
-    exporter one after the other."""
+    """Failures after which a plugin is switched off: of a source, of an analyzer in one partition,
+    of an exporter one after the other."""
 
     @field_validator("options", mode="after")
     @classmethod
