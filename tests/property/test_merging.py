@@ -121,3 +121,11 @@ def test_the_bound_gives_on_the_oldest_and_says_so() -> None:
     account = merge.account
     assert (account.early, account.late, account.max_late_ns) == (1, 1, 5)
     assert merge.drain() == [20, 30]
+
+
+def test_what_was_due_anyway_is_not_early() -> None:
+    merge = Merge[int](MergeSettings(lateness_ns=0, max_items=1))
+    for time_ns in (10, 20, 20):
+        merge.add("a", time_ns, time_ns)
+    assert merge.take() == [10, 20, 20]
+    assert merge.account.early == 0
