@@ -29,7 +29,7 @@ from agentsight_core.bus.server import NatsServer, ServerSettings
 from agentsight_core.config import AgentSightConfig, load_config
 from agentsight_core.errors import Retryable
 from agentsight_core.pb import events_pb2 as pb
-from agentsight_core.pb.findings_pb2 import Edge, Finding
+from agentsight_core.pb.findings_pb2 import Edge, Finding, SessionSummary
 from agentsight_core.runtime.tls import TlsFiles, expiry_times
 from agentsight_core.sealing import Sealer
 from agentsight_core.spool.settings import SpoolSettings
@@ -488,3 +488,17 @@ async def test_what_a_fold_says_about_content_is_not_stored(cluster: Cluster) ->
             await aggregator.settle()
         (filed,) = [filed async for filed in list_letters(bus)]
         assert (filed.letter.stage, filed.letter.error) == ("fold", "RuntimeError")
+
+
+async def test_the_copy_of_a_summary_that_the_server_makes_can_be_opened(cluster: Cluster) -> None:
+    summary = Finding(id=b"i" * 16, session=7, session_summary=SessionSummary(agent_name=CANARY))
+    written = Outgoing(subjects.finding_subject(0, summary), summary.SerializeToString())
+    bucket = f"KV_{subjects.SESSIONS}"
+    async with cluster.connect("aggregator") as bus, cluster.connect("reader") as reader:
+        await provision(bus, ONE)
+        await bus.publish(written)
+        async with asyncio.timeout(20):
+            while (copy := await reader.next(bucket, 1, "$KV.sessions.>")) is None:  # noqa: ASYNC110  # the server copies when it gets to it
+                await asyncio.sleep(0.05)
+        assert CANARY.encode() not in copy.data
+        assert Finding.FromString(reader.content(copy)) == summary
