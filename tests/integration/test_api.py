@@ -8,7 +8,7 @@ import signal
 import stat
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -18,7 +18,7 @@ from agentsight_aggregator.api import answering
 from agentsight_aggregator.api.admission import credentials_of, kept_token
 from agentsight_aggregator.api.server import ApiSettings, ServerTls, serving
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Outgoing
+from agentsight_core.bus.connection import Outgoing, connect
 from agentsight_core.bus.letters import DeadLetter, write_letter
 from agentsight_core.bus.members import noted
 from agentsight_core.bus.provisioning import BusSettings
@@ -28,6 +28,7 @@ from agentsight_core.ids import session_text
 from agentsight_core.pb import api_pb2 as api
 from agentsight_core.pb import api_pb2_grpc as stubs
 from agentsight_core.pb import findings_pb2 as pb
+from agentsight_core.sealing import GroupKeys, new_group_key
 from agentsight_core.testing.buses import RunningBus, running_bus
 from agentsight_core.testing.certificates import Authority
 from agentsight_core.testing.numbered_frames import numbered_frame
@@ -367,6 +368,46 @@ async def test_configurations_are_applied_listed_and_rolled_back(served: Api) ->
     assert (pages, second.next_page_token) == ([[3, 2], [1]], "")
     code, _ = await refusal(config.GetConfig(api.GetConfigRequest(generation=9)))
     assert code is grpc.StatusCode.NOT_FOUND
+
+
+async def test_what_is_sealed_is_answered_by_who_has_the_key(tmp_path: Path) -> None:
+    key_file = tmp_path / "group.key"
+    key_file.write_text(f"{new_group_key()}\n")
+    async with running_bus(tmp_path / "bus", BusSettings(partitions=PARTITIONS)) as running:
+        settings = replace(running.connection("sealing"), group_keys=GroupKeys(key_file))
+        async with connect(settings) as bus:
+            await write(RunningBus(running.server, bus), summary(1, 1), span(1, 1))
+            await copied(running, 1)
+            for reader, can_read in ((bus, True), (running.bus, False)):
+                async with (
+                    serving(reader, ApiSettings(PARTITIONS, grace_seconds=0)) as port,
+                    grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+                ):
+                    session = stubs.SessionsStub(channel).GetSession(
+                        api.GetSessionRequest(session=session_text(1))
+                    )
+                    findings = stubs.FindingsStub(channel).QueryFindings(api.QueryFindingsRequest())
+                    if can_read:
+                        assert (await session).session_summary.agent_name == "demo"
+                        assert len((await findings).findings) == 2
+                        continue
+                    for call in (session, findings):
+                        code, text = await refusal(call)
+                        assert code is grpc.StatusCode.FAILED_PRECONDITION
+                        assert "sealed for key" in text
+
+
+async def test_more_calls_than_the_bound_are_told_to_wait(tmp_path: Path) -> None:
+    async with (
+        running_bus(tmp_path / "bus", BusSettings(partitions=1)) as running,
+        serving(running.bus, ApiSettings(1, max_calls=1, grace_seconds=0)) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        stream = stubs.FindingsStub(channel).StreamFindings(api.StreamFindingsRequest())
+        await until_streaming(running)
+        code, _ = await refusal(stubs.ClusterStub(channel).GetLedger(api.GetLedgerRequest()))
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        stream.cancel()
 
 
 async def health(channel: grpc.aio.Channel, wanted: int) -> None:
