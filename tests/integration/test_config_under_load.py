@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
-import json
-import os
-import subprocess
-import sys
 import urllib.request
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from agentsight_core.bus.connection import ConnectionSettings, connect
+from agentsight_core.bus.generations import GenerationLog
+from agentsight_core.errors import ConfigError
+from agentsight_core.runtime.config_editing import set_value
+from agentsight_core.runtime.notes import read_note
 from agentsight_core.testing.conditions import eventually
 from agentsight_core.testing.llm_tls_server import llm_tls_server
 from agentsight_core.testing.running_up import Caller, RunningUp, caller, running_up
@@ -36,26 +37,24 @@ CHANGES = (
 )
 
 
-async def config(up: RunningUp, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "agentsight_cli", "config", *arguments]
-    return await asyncio.to_thread(
-        subprocess.run,
-        [*command, "--state-dir", str(up.state_dir)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=dict(os.environ),
-        check=False,
-    )
+def settings_of(up: RunningUp) -> ConnectionSettings:
+    note = read_note(up.state_dir, "bus")
+    assert note is not None
+    token = Path(str(note["token_file"])).read_text()
+    return ConnectionSettings((str(note["url"]),), "test", token)
 
 
-async def all_run(up: RunningUp, generation: int) -> None:
+@contextlib.asynccontextmanager
+async def configuring(up: RunningUp) -> AsyncIterator[GenerationLog]:
+    async with connect(settings_of(up)) as bus:
+        yield GenerationLog(bus)
+
+
+async def all_run(log: GenerationLog, generation: int) -> None:
     """Return when agent and aggregator say that they run `generation`."""
     async with asyncio.timeout(60):
-        while True:
-            status = json.loads((await config(up, "status", "--json")).stdout)
-            if [one["generation"] for one in status["members"]] == [generation] * 2:
-                return
+        while [one.generation for one in await log.reports()] != [generation] * 2:  # noqa: ASYNC110  # the bus tells by being asked
+            await asyncio.sleep(0.05)
 
 
 def metric(up: RunningUp, component: str, name: str) -> float:
@@ -67,7 +66,7 @@ def metric(up: RunningUp, component: str, name: str) -> float:
 
 @contextlib.asynccontextmanager
 async def calling(agent: Caller) -> AsyncIterator[list[int]]:
-    """Call without a pause inside of the context; gives the numbers of the calls made."""
+    """Call again and again inside of the context; gives the numbers of the calls made."""
     made: list[int] = []
     stop = asyncio.Event()
 
@@ -75,6 +74,8 @@ async def calling(agent: Caller) -> AsyncIterator[list[int]]:
         while not stop.is_set():
             await agent.call(len(made) + 1)
             made.append(len(made) + 1)
+            # The load, some fifty calls a second: a machine that does other things keeps up.
+            await asyncio.sleep(0.02)
 
     task = asyncio.create_task(call_on())
     try:
@@ -89,15 +90,18 @@ async def test_changes_under_load_lose_and_repeat_nothing(tmp_path: Path) -> Non
     with llm_tls_server(tmp_path) as server:
         async with running_up(tmp_path) as up:
             pids = [up.pid(name) for name in ("agent", "aggregator")]
-            async with caller(server, MODEL) as agent, calling(agent) as made:
-                for key, value in CHANGES:
-                    done = await config(up, "set", key, value)
-                    assert done.returncode == 0, done.stderr
-                    wanted = len(made) + 5
-                    await eventually(partial(lambda number: len(made) > number, wanted))
-                await all_run(up, len(CHANGES))
-                refused = await config(up, "set", "bus.partitions", "8")
-                assert refused.returncode == 2
+            async with (
+                configuring(up) as log,
+                caller(server, MODEL) as agent,
+                calling(agent) as made,
+            ):
+                for number, (key, value) in enumerate(CHANGES, start=1):
+                    await set_value(log, key, value, "test")
+                    await all_run(log, number)
+                    await eventually(partial(lambda count: len(made) > count, len(made) + 5))
+                with pytest.raises(ConfigError, match=r"restart needed: bus\.partitions"):
+                    await set_value(log, "bus.partitions", 8, "test")
+            await eventually(lambda: len(up.calls(MODEL)) >= len(made), 60)
             for component in ("agent", "aggregator"):
                 assert metric(up, component, "agentsight_config_generation") == len(CHANGES)
                 assert metric(up, component, "agentsight_config_reload_ok") == 1
@@ -112,7 +116,7 @@ async def test_a_changed_file_is_taken_and_a_bad_one_refused(tmp_path: Path) -> 
     file = tmp_path / "config.yaml"
     file.write_text("capture: {mode: redacted}\n")
     log = tmp_path / "up.log"
-    async with running_up(tmp_path, {"CONFIG": str(file)}) as up:
+    async with running_up(tmp_path, {"CONFIG": str(file), "CAPTURE_DISCOVER": "false"}) as up:
         file.write_text("capture: {mode: al}\n")
         await eventually(lambda: "capture.mode: 'al' is wrong: allowed:" in log.read_text())
         file.write_text("capture: {mode: none, files: false}\n")
