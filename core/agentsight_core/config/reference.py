@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from agentsight_core.config import keys
+from agentsight_core.config.live import LIVE
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.config.section import SIZE, Section, size_text
 
@@ -24,7 +25,7 @@ What is given on the command line wins over the environment, that over the file,
 default. An environment variable is written as plain text, lists and mappings as YAML
 (`AGENTSIGHT_BUS_SERVERS='[nats://bus-0:4222]'`); an empty one counts as not set. Sizes are numbers
 of bytes or texts such as `16MiB`. `agentsight config check FILE` says all that is wrong with a
-file.
+file. *Live* keys change without a restart ([live-configuration.md](live-configuration.md)).
 """
 
 
@@ -60,9 +61,10 @@ def _table(values: list[tuple[str, FieldInfo]], path: tuple[str, ...] | None) ->
         variable = ""
         if path is not None:
             variable = f"<br>`{keys.Key((*path, name), field).variable}`"
+        live = " *Live.*" if path is not None and ".".join((*path, name)) in LIVE else ""
         yield (
             f"| `{name}` | {_field_type(field)} | {_default(field)} "
-            f"| {_sentence(field.description)}{variable} |"
+            f"| {_sentence(field.description)}{live}{variable} |"
         )
     yield ""
 
