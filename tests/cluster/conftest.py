@@ -156,6 +156,10 @@ def run(tmp_path: Path, seed: int, request) -> StartRun:
             it = Run(row, fault, cluster, random.Random(seed), seed)
             try:
                 yield it
+            except BaseException as error:
+                # At once: the matrix is long, and pytest explains failures at its end.
+                print(f"FAILED {request.node.nodeid}: {error!r}"[:2000])
+                raise
             finally:
                 it.report()
 

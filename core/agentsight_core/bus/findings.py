@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus
-from agentsight_core.bus.failures import translated
+from agentsight_core.bus.failures import NotFound, translated
 from agentsight_core.bus.letters import DeadLetter, write_letter
 from agentsight_core.bus.provisioning import provision_exporter
 from agentsight_core.errors import CannotOpen, Permanent, Retryable
@@ -93,7 +93,8 @@ class ExportRunner:
             try:
                 await provision_exporter(self._bus, self.name)
                 await self._export_forever()
-            except Retryable as error:
+            except (Retryable, NotFound) as error:
+                # Not found: in a group of aggregators the leader has still to make the streams.
                 _log.warning("exporter %s: %s", self.name, error)
             if time.monotonic() - began > self._settings.last_wait_seconds:
                 # It worked for a while: this is a new failure.

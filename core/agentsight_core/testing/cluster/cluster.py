@@ -54,6 +54,8 @@ class ClusterSettings:
     nats_store_bytes: int = 16 << 30
     etcd_quota_bytes: int = 0
     otlp_endpoint: str = ""
+    # Whether the aggregators write findings as JSON lines.
+    jsonl: bool = False
 
 
 class Cluster:
@@ -161,6 +163,7 @@ class Cluster:
             "exporters": {
                 "prometheus": {"port": 0},
                 "otlp": {"endpoint": settings.otlp_endpoint},
+                "jsonl": {"path": str(folder / "findings.jsonl") if settings.jsonl else None},
             },
         }
         if self.etcd:
