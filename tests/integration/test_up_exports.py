@@ -118,7 +118,7 @@ async def test_an_agent_without_a_rule_reaches_every_sink(
     ]
     summary = summaries(up, model)[-1]
     assert (summary["llm_calls"], summary["input_tokens"]) == (CALLS, CALLS * 11)
-    assert up.lost() == 0
+    assert up.losses() == {}
 
 
 async def test_a_connection_that_was_not_worth_reading_is_read_after_the_promotion(
@@ -131,4 +131,4 @@ async def test_a_connection_that_was_not_worth_reading_is_read_after_the_promoti
         await program.call(1001)
         await eventually(lambda: up.calls(model) == [1, 1001])
         assert await up.stop() == 0
-    assert up.lost() == 0
+    assert up.losses() == {}

@@ -37,14 +37,14 @@ async def test_a_stop_drains_and_a_restart_goes_on(server: LlmTlsServer, tmp_pat
 
         assert await up.stop() == 0
         assert up.calls(MODEL) == list(range(1, 11))
-        assert up.lost() == 0
+        assert up.losses() == {}
 
         async with running_up(tmp_path) as again:
             for number in range(11, 21):
                 await program.call(number)
             assert await again.stop() == 0
     assert again.calls(MODEL) == list(range(1, 21))
-    assert again.lost() == 0
+    assert again.losses() == {}
 
 
 async def test_a_killed_bus_comes_back_and_nothing_is_lost_or_twice(
@@ -69,7 +69,7 @@ async def test_a_killed_bus_comes_back_and_nothing_is_lost_or_twice(
     assert up.calls(MODEL) == list(range(1, number + 1))
     ids = [finding["id"] for finding in up.findings()]
     assert len(ids) == len(set(ids))
-    assert up.lost() == 0
+    assert up.losses() == {}
 
 
 async def test_a_killed_agent_comes_back_and_delivers_its_spool(

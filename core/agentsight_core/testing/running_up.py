@@ -85,10 +85,14 @@ class RunningUp:
         async with asyncio.timeout(_SECONDS):
             return await self.process.wait()
 
-    def lost(self) -> int:
-        """Return how many items the ledgers of the processes that ended say to be lost."""
-        ended = ("agent", "aggregator")
-        return sum(lost_items([*read_ledger(self.state_dir, name)]) for name in ended)
+    def losses(self) -> dict[str, object]:
+        """Return the stages of the processes that ended which lost something; {} if none did."""
+        return {
+            f"{name} {stage['stage']}": stage
+            for name in ("agent", "aggregator")
+            for stage in read_ledger(self.state_dir, name)
+            if lost_items([stage])
+        }
 
     def findings(self) -> list[dict[str, Any]]:
         """Return what is in the file of JSON lines so far."""
