@@ -56,6 +56,8 @@ class Merge(Generic[Item]):
         self._has_sources = bool(self._heard_ns)
         self._newest_ns = _BEGINNING_NS
         self._clock_ns = _BEGINNING_NS
+        # How far the newest item was ahead of the clock: nodes' clocks differ.
+        self._ahead_ns = 0
         # The time of the youngest item that was given on.
         self._released_ns = _BEGINNING_NS
         # (time, number of arrival, size, item): the number is unique, items are never compared.
@@ -72,7 +74,7 @@ class Merge(Generic[Item]):
     @property
     def watermark_ns(self) -> int:
         """The time up to which items are given on."""
-        latest_ns = max(self._newest_ns, self._clock_ns)
+        latest_ns = max(self._newest_ns, self._clock_ns + self._ahead_ns)
         patience_ns = latest_ns - self._settings.lateness_ns
         if not self._has_sources:
             return patience_ns
@@ -96,8 +98,12 @@ class Merge(Generic[Item]):
             self._release_oldest()
 
     def advance(self, now_ns: int) -> None:
-        """Say what time it is, on the clock of the items; not to be used while catching up."""
+        """Say what time it is; not to be used while catching up.
+
+        No item waits for longer than the lateness from then on, not even one with a time to come.
+        """
         self._clock_ns = max(self._clock_ns, now_ns)
+        self._ahead_ns = max(self._ahead_ns, self._newest_ns - self._clock_ns)
 
     def end(self, source: Hashable) -> None:
         """Say that nothing more comes from `source`."""

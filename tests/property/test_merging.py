@@ -19,11 +19,13 @@ def play(
     merge: Merge[Numbered], items: list[tuple[str, int]], what: list[str], size: int = 0
 ) -> list[Numbered]:
     out: list[Numbered] = []
+    newest_ns = 0
     for number, (source, time_ns) in enumerate(items):
         merge.add(source, time_ns, (time_ns, number), size)
         step = what[number] if number < len(what) else "take"
+        newest_ns = max(newest_ns, time_ns)
         if step == "clock":
-            merge.advance(time_ns)
+            merge.advance(newest_ns)
         if step != "nothing":
             out += merge.take()
         account = merge.account
@@ -129,3 +131,14 @@ def test_what_was_due_anyway_is_not_early() -> None:
         merge.add("a", time_ns, time_ns)
     assert merge.take() == [10, 20, 20]
     assert merge.account.early == 0
+
+
+def test_an_item_from_a_clock_that_is_ahead_does_not_wait_for_its_time() -> None:
+    merge = Merge[str](MergeSettings(lateness_ns=10))
+    merge.add("ahead", 1_000_000, "from the future")
+    merge.advance(100)
+    assert merge.take() == []
+    merge.advance(109)
+    assert merge.take() == []
+    merge.advance(110)
+    assert merge.take() == ["from the future"]
