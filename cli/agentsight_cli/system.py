@@ -21,6 +21,7 @@ from agentsight_agent import service as agent
 from agentsight_core.bus.server import NatsServer, ServerSettings
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import AgentSightError, ConfigError, Retryable
+from agentsight_core.runtime.children import end_with_parent
 from agentsight_core.runtime.notes import announced, read_ledger, read_note
 from agentsight_core.telemetry.links import Link
 
@@ -84,6 +85,8 @@ class LocalSystem:
         ]
         if self._server is not None:
             self._keepers.append(asyncio.create_task(self._keep_bus(self._server), name="bus"))
+        for keeper in self._keepers:
+            keeper.add_done_callback(_tell_of_a_bug)
         return self
 
     async def __aexit__(
@@ -148,6 +151,7 @@ class LocalSystem:
             stdin=asyncio.subprocess.DEVNULL,
             # Ctrl-C is for the parent alone, which stops its children in order.
             start_new_session=True,
+            preexec_fn=end_with_parent,
         )
 
     async def _wait_ready(self, service: _Service) -> None:
@@ -226,6 +230,12 @@ class LocalSystem:
             _log.error("the %s did not end in %s s; killing it", service.component, _STOP_S)
             process.kill()
             await process.wait()
+
+
+def _tell_of_a_bug(keeper: asyncio.Task[None]) -> None:
+    """Say that nobody starts a process again from now on."""
+    if not keeper.cancelled() and (error := keeper.exception()) is not None:
+        _log.critical("nobody keeps the %s running", keeper.get_name(), exc_info=error)
 
 
 def _write_config(config: AgentSightConfig) -> Path:

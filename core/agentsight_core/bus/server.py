@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import logging
 import os
 import secrets
 import shutil
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +20,10 @@ from types import TracebackType
 from typing import Self
 
 from agentsight_core.errors import ConfigError, Retryable
+from agentsight_core.runtime.children import end_with_parent
 
 _log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 # Frames stay below it: see SpoolSettings.max_frame_bytes.
 MAX_PAYLOAD_BYTES = 8 << 20
@@ -99,7 +96,7 @@ class NatsServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=end_with_parent,
             )
         finally:
             os.close(log)
@@ -246,8 +243,3 @@ def _write_private(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     new.replace(path)
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to end this child when its parent is gone (runs between fork and exec)."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
