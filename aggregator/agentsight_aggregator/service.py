@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -13,7 +13,7 @@ from agentsight_core.bus.connection import Bus, connect
 from agentsight_core.bus.members import noted
 from agentsight_core.bus.provisioning import provision
 from agentsight_core.config.models import AgentSightConfig
-from agentsight_core.errors import Retryable
+from agentsight_core.errors import ConfigError, Retryable
 from agentsight_core.pb.api_pb2 import MemberStatus, PartitionStatus
 from agentsight_core.plugins import AnalyzerPlugin, find_plugin
 from agentsight_core.ports import Analyzer
@@ -21,7 +21,7 @@ from agentsight_core.runtime.live_config import ConfigCollector, LiveConfig
 from agentsight_core.runtime.member import Member, member_name
 from agentsight_core.runtime.notes import announced, leave_ledger
 from agentsight_core.telemetry.certificates import CertificateCollector, certificate_files
-from agentsight_core.telemetry.http import TelemetryServer, TelemetrySettings
+from agentsight_core.telemetry.http import TelemetryServer
 from agentsight_core.telemetry.ledger import Ledger
 from agentsight_core.telemetry.process import process_registry
 
@@ -42,6 +42,7 @@ from agentsight_aggregator.settings import (
     fold_settings,
     group_settings,
     plugin_limits,
+    telemetry_settings,
 )
 from agentsight_aggregator.worker.aggregator import Aggregator
 
@@ -59,13 +60,16 @@ class Service:
         self._config = config = live.config
         self._bus = bus
         self.ledger = Ledger()
-        settings, limits = fold_settings(config), plugin_limits(config)
+        limits = plugin_limits(config)
         _find_analyzers(config)
         self._aggregator = Aggregator(
             bus,
             coordinator,
             lambda _: PluggedFold(
-                build_fold(settings), self._config.plugins.analyzers, self._make_analyzer, limits
+                build_fold(fold_settings(self._config)),
+                self._config.plugins.analyzers,
+                self._make_analyzer,
+                limits,
             ),
             self.ledger,
             aggregator_settings(config),
@@ -73,23 +77,25 @@ class Service:
         self._exporting = Exporting(bus, self.ledger, self._samples)
         self._member = Member("aggregator", member_name(config), self.ledger)
         self._api_port = 0
+        self._telemetry = self._make_telemetry()
+        self._announce: Callable[[Mapping[str, object]], object] = lambda _: None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish what is on the bus already."""
         async with (
-            self._telemetry() as telemetry,
+            self._telemetry,
             self._answering(),
             asyncio.TaskGroup() as group,
         ):
             await self._exporting.start(self._config, group)
             folding = group.create_task(self._aggregator.run(), name="aggregator")
-            self._live.serve(self.apply)
             watching = [
                 group.create_task(self._live.watch_file(), name="configuration file"),
                 group.create_task(self._live.watch_bus(self._bus), name="configuration"),
             ]
-            facts = {"telemetry_port": telemetry.port, "api_port": self._api_port}
-            with announced(self._config.node.state_dir, "aggregator", facts):
+            state_dir = self._config.node.state_dir
+            with announced(state_dir, "aggregator", self._facts()) as self._announce:
+                self._live.serve(self.apply)
                 await stop.wait()
             for task in watching:
                 task.cancel()
@@ -100,11 +106,30 @@ class Service:
             await folding
 
     async def apply(self, config: AgentSightConfig) -> None:
-        """Go on as `config` says; raises ConfigError when an exporter or a plugin is not there."""
+        """Go on as `config` says.
+
+        Raises ConfigError when a plugin is not there, or an exporter or a port cannot be opened.
+        """
         _find_analyzers(config)
+        await self._listen(config)
         await self._exporting.apply(config)
-        self._aggregator.apply(aggregator_settings(config))
         self._config = config
+        self._aggregator.apply(aggregator_settings(config))
+
+    async def _listen(self, config: AgentSightConfig) -> None:
+        settings = telemetry_settings(config)
+        try:
+            await self._telemetry.apply(settings)
+        except OSError as error:
+            raise ConfigError(
+                f"exporters.prometheus: cannot listen on {settings.host}:{settings.port}: "
+                f"{error.strerror}"
+            ) from error
+        self._announce(self._facts())
+
+    def _facts(self) -> Mapping[str, object]:
+        """Return what other processes of this machine may know."""
+        return {"telemetry_port": self._telemetry.port, "api_port": self._api_port}
 
     def _make_analyzer(self, name: str) -> Analyzer:
         plugin = find_plugin("analyzer", name)
@@ -146,14 +171,12 @@ class Service:
             for sample in fold.samples():
                 yield partition, sample
 
-    def _telemetry(self) -> TelemetryServer:
+    def _make_telemetry(self) -> TelemetryServer:
         registry = process_registry(self.ledger, "aggregator")
         registry.register(PartitionCollector(self._samples))
         registry.register(CertificateCollector(certificate_files(self._config)))
         registry.register(ConfigCollector(self._live))
-        prometheus = self._config.exporters.prometheus
-        settings = TelemetrySettings(host=prometheus.host, port=prometheus.port)
-        return TelemetryServer(registry, self.ledger, settings=settings)
+        return TelemetryServer(registry, self.ledger, settings=telemetry_settings(self._config))
 
 
 def _find_analyzers(config: AgentSightConfig) -> None:

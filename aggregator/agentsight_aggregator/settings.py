@@ -11,6 +11,7 @@ from agentsight_core.etcd.channels import TlsFiles
 from agentsight_core.etcd.connection import EtcdSettings
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.sealing import Opener
+from agentsight_core.telemetry.http import TelemetrySettings
 
 from agentsight_aggregator.analyzers.settings import SECOND_NS, FoldSettings
 from agentsight_aggregator.api.admission import kept_token
@@ -96,6 +97,12 @@ def fold_settings(config: AgentSightConfig) -> FoldSettings:
         content_on_spans=config.aggregator.content,
         session_idle_ns=int(config.aggregator.session_idle_s * SECOND_NS),
     )
+
+
+def telemetry_settings(config: AgentSightConfig) -> TelemetrySettings:
+    """Return where the pages of the aggregator are."""
+    prometheus = config.exporters.prometheus
+    return TelemetrySettings(host=prometheus.host, port=prometheus.port, metrics=prometheus.enabled)
 
 
 def plugin_limits(config: AgentSightConfig) -> Limits:

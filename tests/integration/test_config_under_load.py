@@ -57,8 +57,8 @@ async def all_run(log: GenerationLog, generation: int) -> None:
             await asyncio.sleep(0.05)
 
 
-def metric(up: RunningUp, component: str, name: str) -> float:
-    url = f"http://127.0.0.1:{up.telemetry_port(component)}/metrics"
+def metric(up: RunningUp, component: str, name: str, host: str = "127.0.0.1") -> float:
+    url = f"http://{host}:{up.telemetry_port(component)}/metrics"
     with urllib.request.urlopen(url, timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
@@ -99,16 +99,19 @@ async def test_changes_under_load_lose_and_repeat_nothing(tmp_path: Path) -> Non
                     await set_value(log, key, value, "test")
                     await all_run(log, number)
                     await eventually(partial(lambda count: len(made) > count, len(made) + 5))
+                await set_value(log, "exporters.prometheus.host", "127.0.0.2", "test")
+                await all_run(log, len(CHANGES) + 1)
                 with pytest.raises(ConfigError, match=r"restart needed: bus\.partitions"):
                     await set_value(log, "bus.partitions", 8, "test")
             await eventually(lambda: len(up.calls(MODEL)) >= len(made), 60)
-            for component in ("agent", "aggregator"):
-                assert metric(up, component, "agentsight_config_generation") == len(CHANGES)
-                assert metric(up, component, "agentsight_config_reload_ok") == 1
+            for component, host in (("agent", "127.0.0.1"), ("aggregator", "127.0.0.2")):
+                generation = metric(up, component, "agentsight_config_generation", host)
+                assert generation == len(CHANGES) + 1
+                assert metric(up, component, "agentsight_config_reload_ok", host) == 1
             assert [up.pid(name) for name in ("agent", "aggregator")] == pids
             assert await up.stop() == 0
         assert up.calls(MODEL) == made
-        assert up.lost() == 0
+        assert up.losses() == {}
 
 
 @pytest.mark.timeout(180)

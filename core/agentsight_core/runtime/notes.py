@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,11 +16,20 @@ from agentsight_core.telemetry.ledger import Ledger
 
 
 @contextmanager
-def announced(state_dir: Path, component: str, facts: Mapping[str, object]) -> Iterator[None]:
-    """Leave a note with `facts` (JSON values; "pid" is added) while the context is open."""
-    path = _write(state_dir, component, {"pid": os.getpid(), **facts})
+def announced(
+    state_dir: Path, component: str, facts: Mapping[str, object]
+) -> Iterator[Callable[[Mapping[str, object]], object]]:
+    """Leave a note with `facts` (JSON values; "pid" is added) while the context is open.
+
+    Gives a function that writes the note anew, with other facts.
+    """
+
+    def write(facts: Mapping[str, object]) -> Path:
+        return _write(state_dir, component, {"pid": os.getpid(), **facts})
+
+    path = write(facts)
     try:
-        yield
+        yield write
     finally:
         path.unlink(missing_ok=True)
 

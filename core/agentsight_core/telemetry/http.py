@@ -42,6 +42,8 @@ class TelemetrySettings:
     request_timeout_s: float = 5.0
     max_connections: int = 32
     max_head_bytes: int = 16 * 1024
+    # Whether there is the page /metrics; the others are always there.
+    metrics: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +106,25 @@ class TelemetryServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(
-            self._connected, self._settings.host, self._settings.port, limit=_READ_BYTES
-        )
+        self._server = await self._listen(self._settings)
         return self
+
+    async def _listen(self, settings: TelemetrySettings) -> asyncio.Server:
+        return await asyncio.start_server(
+            self._connected, settings.host, settings.port, limit=_READ_BYTES
+        )
+
+    async def apply(self, settings: TelemetrySettings) -> None:
+        """Go on with other settings, listening elsewhere if they say so.
+
+        Answers under way are finished. Raises OSError, with nothing changed, when it cannot listen.
+        """
+        old, server = self._settings, self._server
+        assert server is not None, "the server is not open"
+        if (settings.host, settings.port) != (old.host, old.port):
+            self._server = await self._listen(settings)
+            server.close()
+        self._settings = settings
 
     async def __aexit__(
         self,
@@ -171,6 +188,8 @@ class TelemetryServer:
             b"/healthz": self._healthz,
             b"/readyz": self._readyz,
         }
+        if not self._settings.metrics:
+            del pages[b"/metrics"]
         page = pages.get(request.target.partition(b"?")[0])
         if page is None:
             known = ", ".join(path.decode() for path in pages)
