@@ -69,6 +69,8 @@ class Cluster:
         self.etcd: list[EtcdMember] = []
         self.aggregators: list[Member] = []
         self.nodes: list[Member] = []
+        # Servers that the oracle does not ask: one that is cut off answers with what it knew.
+        self.avoided: list[NatsMember] = []
 
     @property
     def members(self) -> list[Member]:
@@ -180,7 +182,8 @@ class Cluster:
     @contextlib.asynccontextmanager
     async def bus(self, name: str = "oracle") -> AsyncIterator[Bus]:
         """Connect to the bus."""
-        async with connect(ConnectionSettings(self.servers, name, request_seconds=2.0)) as bus:
+        servers = tuple(member.url for member in self.nats if member not in self.avoided)
+        async with connect(ConnectionSettings(servers, name, request_seconds=2.0)) as bus:
             yield bus
 
     async def healthy(self, seconds: float = 60.0) -> None:

@@ -85,7 +85,7 @@ def _call(unit: int, padding: int) -> list[tuple[int, pb.Event]]:
     request: dict[str, object] = {
         "model": "claude-opus-4-1",
         "max_tokens": 9,
-        "messages": [{"role": "user", "content": f"unit {unit} " + "x" * padding}],
+        "messages": [{"role": "user", "content": f"unit {unit} {_incompressible(unit, padding)}"}],
     }
     response: dict[str, object] = {
         "id": f"msg_{unit}",
@@ -106,6 +106,10 @@ def _call(unit: int, padding: int) -> list[tuple[int, pb.Event]]:
         pb.Event(http_finished=end),
     ]
     return [(ROOT_PID, part) for part in parts]
+
+
+def _incompressible(unit: int, size: int) -> str:
+    return hashlib.shake_128(str(unit).encode()).hexdigest(size // 2)
 
 
 def _body(unit: int, direction: pb.Direction, content: dict[str, object]) -> pb.HttpBody:
