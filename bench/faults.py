@@ -46,14 +46,17 @@ def main() -> None:
             command, cwd=ROOT, env={**os.environ, "CLUSTER_RESULTS": str(results)}, check=False
         )
         lines = results.read_text().splitlines() if results.exists() else []
-    text = table([json.loads(line) for line in lines], done.returncode)
+    text = table(
+        [json.loads(line) for line in lines],
+        f"pytest ended with status {done.returncode}.",
+    )
     print(text)
-    if not options:
+    if not options and not is_short:
         TABLE.write_text(text)
     sys.exit(done.returncode)
 
 
-def table(runs: Sequence[Mapping[str, object]], status: int) -> str:
+def table(runs: Sequence[Mapping[str, object]], remark: str) -> str:
     """Return the results as Markdown: one line for each kind of fault."""
     faults: dict[tuple[str, str], list[Mapping[str, object]]] = {}
     for run in runs:
@@ -63,7 +66,7 @@ def table(runs: Sequence[Mapping[str, object]], status: int) -> str:
         "",
         "Written by `make test-cluster`; rows: tests/cluster/README.md. A unit is a frame with a",
         "call of a model and a process. Declared: units that a loss record names.",
-        f"pytest ended with status {status}.",
+        remark,
         "",
         _row(_COLUMNS),
         _row(["---"] * len(_COLUMNS)),

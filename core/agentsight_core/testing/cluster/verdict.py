@@ -114,7 +114,7 @@ class _Seen:
         self._marks: dict[tuple[str, int, int], int] = {}
         # Session to unit to digest.
         self.units: dict[int, dict[int, str]] = {}
-        # Session to events in tombstones.
+        # Session to frames that a tombstone or a gap in the numbering stands for.
         self.buried: Counter[int] = Counter()
         self.poison = 0
 
@@ -128,6 +128,10 @@ class _Seen:
         if header.seq <= self._marks.get(key, 0):
             self._verdict.repeated_frames += 1
             return
+        gap = header.seq - self._marks.get(key, 0) - 1
+        if gap:
+            self._verdict.declared["gap"] += gap
+            self.buried[header.session] += gap
         self._marks[key] = header.seq
         if events[0].HasField("lost"):
             self._verdict.declared[events[0].lost.reason] += 1
@@ -162,6 +166,7 @@ def _check_units(verdict: Verdict, ledger: LedgerOfUnits, seen: _Seen) -> None:
 
 
 def _check_findings(verdict: Verdict, evidence: Evidence, seen: _Seen) -> None:
+    gaps = 0
     ids: Counter[bytes] = Counter()
     spans: Counter[bytes] = Counter()
     kinds: dict[int, Counter[str]] = {}
@@ -172,9 +177,13 @@ def _check_findings(verdict: Verdict, evidence: Evidence, seen: _Seen) -> None:
         if place <= places.get(stored.partition, (0, 0)):
             verdict.disorder.append(f"partition {stored.partition} answers {place} again")
         places[stored.partition] = place
+        if finding.loss.reason == "gap":
+            gaps += finding.loss.count
         if finding.HasField("span"):
             spans[finding.span.span_id] += 1
             kinds.setdefault(finding.session, Counter())[_kind_of_span(finding)] += 1
+    if gaps != verdict.declared["gap"]:
+        verdict.lost.append(f"{verdict.declared['gap']} frames are missing, {gaps} are declared")
     verdict.twice += [f"finding {key.hex()}" for key, count in ids.items() if count > 1]
     verdict.twice += [f"span {key.hex()}" for key, count in spans.items() if count > 1]
     for session, units in seen.units.items():
