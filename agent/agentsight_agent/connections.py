@@ -27,17 +27,13 @@ from agentsight_core.telemetry.ledger import Ledger
 from agentsight_agent.bpf.counters import ClassCounters
 from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, TlsRun
 from agentsight_agent.redact import Redactor
+from agentsight_agent.traffic import NOT_WATCHED, SERVER_SIDE, Settled, TrafficAccount, not_http
 
 # An unwatched program may ask for something else (GET /v1/models) before its first LLM call.
 _REQUESTS_BEFORE_VERDICT = 4
-_NOT_WATCHED = "program is not watched"
 # What clients of LLM APIs send. Where a path alone proves nothing (`/api/chat` of any site), one
 # of them has to be there before a program is taken for an agent.
 _SDK_HEADERS = frozenset({"anthropic-version", "x-stainless-lang", "x-goog-api-client"})
-_SERVER_SIDE = "server side"
-_NOT_HTTP1 = "not HTTP/1: "
-# What ends here on purpose. HTTP/2 is not among it: an agent may have said something in it.
-_UNWANTED = frozenset({_NOT_WATCHED, _SERVER_SIDE, f"{_NOT_HTTP1}unknown protocol"})
 _NOTHING_LOST: Mapping[bool, int] = {}
 
 
@@ -80,18 +76,14 @@ class _Watched:
     # Exchanges of a session, as opposed to those before the promotion.
     exchanges: set[int] = field(default_factory=set)
     muted: str = ""
-    # How much of the parser's accounts is in the ledger already.
-    parsed_bytes: int = 0
-    held_bytes: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
+    settled: Settled = field(default_factory=Settled)
 
     def begin_anew(self, session: int, settings: HttpSettings) -> None:
         """Forget the stream so far; its accounts are settled."""
         self.session = session
         self.http = HttpConnection(settings)
         self.muted = ""
-        self.parsed_bytes = 0
-        self.skipped = {}
+        self.settled = Settled()
 
 
 class Connections:
@@ -112,8 +104,7 @@ class Connections:
         self._redactor = redactor
         self._switches = switches
         self._settings = settings
-        # Plaintext of TLS connections, as the kernel gave it.
-        self._bytes = ledger.stage("tls", "bytes")
+        self._traffic = TrafficAccount(ledger)
         # HTTP messages that the parsers made of it.
         self._messages = ledger.stage("http", "messages")
         self._watched: dict[int, _Watched] = {}
@@ -133,16 +124,17 @@ class Connections:
 
     def run(self, run: TlsRun, wall_offset_ns: int) -> list[pb.Event]:
         """Take one run of plaintext; return the events that it completes."""
-        self._bytes.received += len(run.data)
+        self._traffic.receive(len(run.data))
         connection = self._find(run.connection, run.pid, run.session)
         lost = run.lost_bytes
-        if connection.muted == _NOT_WATCHED and (session := self._sessions.session_of(run.pid)):
+        if connection.muted == NOT_WATCHED and (session := self._sessions.session_of(run.pid)):
             # The process was promoted meanwhile: find a foothold in the middle of the stream.
             self._forget(connection)
             connection.begin_anew(session, self._settings)
             lost = -1
         if connection.muted:
-            self._count_unread(connection, connection.muted, len(run.data))
+            in_session = bool(connection.session)
+            self._traffic.leave_unread(connection.muted, len(run.data), in_session=in_session)
             return []
         messages = connection.http.feed(run.written, run.data, run.offsets, run.times_ns, lost=lost)
         events = self._decide(run.connection, connection, messages, wall_offset_ns)
@@ -175,20 +167,8 @@ class Connections:
         ]
 
     def count_lost(self, kernel: ClassCounters) -> None:
-        """Take over how much plaintext the kernel side could not give; totals since load.
-
-        Runs tell of it too, but not of what was lost right before a process ended.
-        """
-        totals = {
-            "ring_full": kernel.ring_full_bytes,
-            "read_fault": kernel.read_fault_bytes,
-            "call_limit": kernel.truncated_bytes,
-        }
-        for reason, total in totals.items():
-            new = total - self._bytes.dropped.get(reason, 0)
-            if new:
-                self._bytes.received += new
-                self._bytes.drop(reason, new)
+        """Take over how much plaintext the kernel side could not give; totals since load."""
+        self._traffic.lose_in_kernel(kernel)
 
     def _find(self, key: int, pid: int, session: int) -> _Watched:
         connection = self._watched.get(key)
@@ -213,7 +193,7 @@ class Connections:
             if isinstance(message, RequestStarted):
                 events += self._request(connection, message)
             if message.exchange not in connection.exchanges:
-                self._messages.filter(_NOT_WATCHED)
+                self._messages.filter(NOT_WATCHED)
             elif isinstance(message, BodyPart) and message.exchange not in connection.llm_exchanges:
                 self._messages.filter("body of no LLM call")
             else:
@@ -229,13 +209,13 @@ class Connections:
         messages = connection.http.close(0)
         self._messages.received += len(messages)
         if messages:
-            self._messages.filter(_NOT_WATCHED, len(messages))
+            self._messages.filter(NOT_WATCHED, len(messages))
         self._settle(connection)
 
     def _unmute_members(self) -> None:
         """Have the kernel go on with connections of the session that has just begun."""
         for key, connection in self._watched.items():
-            if connection.muted == _NOT_WATCHED and self._sessions.session_of(connection.pid):
+            if connection.muted == NOT_WATCHED and self._sessions.session_of(connection.pid):
                 self._switches.unmute(key)
 
     def _request(self, connection: _Watched, request: RequestStarted) -> list[pb.Event]:
@@ -282,35 +262,17 @@ class Connections:
     def _judge(self, key: int, connection: _Watched) -> None:
         """Switch off, in the kernel, a connection that is nobody's we watch."""
         if connection.http.role is Role.NOT_HTTP:
-            connection.muted = f"{_NOT_HTTP1}{connection.http.not_http_reason}"
+            connection.muted = not_http(connection.http)
         elif connection.http.role is Role.SERVER:
-            connection.muted = _SERVER_SIDE
+            connection.muted = SERVER_SIDE
         elif not connection.session and connection.requests >= _REQUESTS_BEFORE_VERDICT:
-            connection.muted = _NOT_WATCHED
+            connection.muted = NOT_WATCHED
         if connection.muted:
             self._switches.mute(key)
 
     def _settle(self, connection: _Watched) -> None:
-        """Bring the parser's accounts into the ledger."""
-        http = connection.http
-        parsed = http.bytes_parsed - connection.parsed_bytes
-        connection.parsed_bytes = http.bytes_parsed
-        self._bytes.emitted += parsed
-        for reason, total in http.skipped.items():
-            new = total - connection.skipped.get(reason, 0)
-            if not new:
-                continue
-            connection.skipped[reason] = total
-            not_http = f"{_NOT_HTTP1}{http.not_http_reason}" if http.not_http_reason else ""
-            self._count_unread(connection, not_http or reason, new)
-        self._bytes.held += http.held_bytes - connection.held_bytes
-        connection.held_bytes = http.held_bytes
-
-    def _count_unread(self, connection: _Watched, reason: str, count: int) -> None:
-        if connection.session and reason not in _UNWANTED:
-            self._bytes.drop(reason, count)
-        else:
-            self._bytes.filter(reason, count)
+        in_session = bool(connection.session)
+        self._traffic.settle(connection.http, connection.settled, in_session=in_session)
 
     def _end(
         self,
