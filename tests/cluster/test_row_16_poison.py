@@ -10,18 +10,20 @@ from agentsight_core.testing.cluster.units import unit_events
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-_SESSION = 0xBAD
-_FORGED = "ev.test.forged.0000000000000bad"
+# The frames that nobody can read have a session of their own: the oracle, which cannot read their
+# numbers either, would take them for missing before the readable ones.
+_UNREADABLE = 0xBAD
+_READABLE = 0xBAE
 
 
-def header(seq: int, events: int = 1) -> pb.FrameHeader:
+def header(session: int, seq: int, events: int = 1) -> pb.FrameHeader:
     return pb.FrameHeader(
-        agent_id="forged", epoch_ns=1, session=_SESSION, seq=seq, event_count=events
+        agent_id="forged", epoch_ns=1, session=session, seq=seq, event_count=events
     )
 
 
 def frame(seq: int, body: bytes, codec: int = pb.CODEC_ZSTD) -> bytes:
-    return pb.Frame(header=header(seq), codec=codec, body=body).SerializeToString()
+    return pb.Frame(header=header(_UNREADABLE, seq), codec=codec, body=body).SerializeToString()
 
 
 def unreadable() -> list[bytes]:
@@ -46,12 +48,13 @@ def hard_to_read() -> list[bytes]:
         b'{"messages": [{"role": "user", "content": "' + b"a" * (5 << 20) + b'"}]}',
     ]
     frames = []
-    for number, body in enumerate(bodies, start=5):
-        events = unit_events(_SESSION, number, time.time_ns())
+    for number, body in enumerate(bodies, start=1):
+        events = unit_events(_READABLE, number, time.time_ns())
         for event in events:
             if event.HasField("http_body"):
                 event.http_body.data = body
-        frames.append(wire.encode_frame(header(number, len(events)), wire.encode_events(events)))
+        head = header(_READABLE, number, len(events))
+        frames.append(wire.encode_frame(head, wire.encode_events(events)))
     return frames
 
 
@@ -60,8 +63,11 @@ async def test_poison_becomes_dead_letters_and_its_neighbours_go_on(run):
         it.happens()
         poison = unreadable()
         async with it.cluster.bus() as bus:
-            for number, data in enumerate([*poison, *hard_to_read()]):
-                await bus.publish(Outgoing(_FORGED, data, {"Nats-Msg-Id": f"forged-{number}"}))
+            frames = [(_UNREADABLE, data) for data in poison]
+            frames += [(_READABLE, data) for data in hard_to_read()]
+            for number, (session, data) in enumerate(frames):
+                subject = f"ev.test.forged.{session:016x}"
+                await bus.publish(Outgoing(subject, data, {"Nats-Msg-Id": f"forged-{number}"}))
         await it.cluster.flows()
         verdict = await it.finish()
         it.note(dead_letters=len(it.evidence.letters))

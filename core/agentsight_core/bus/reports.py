@@ -26,12 +26,14 @@ class Reports:
         self._name = name
         self._refused: set[str] = set()
         self.last = ""
+        # The last error in which the server said something, before it closed the connection.
+        self._said = ""
 
     @property
     def reason(self) -> str:
         """The last error, with what is behind it when it does not say that itself."""
         if self.last.startswith(_CLOSED):
-            return (
+            return self._said or (
                 f"{self.last.strip()} (the server closes the connection: it may not accept the "
                 "certificate or the credential, or not begin with TLS; its log says which)"
             )
@@ -49,6 +51,8 @@ class Reports:
             self._refuse(refusal[1].lower(), refusal[2].lower())
             return
         text = f"{type(error).__name__} {error}"
+        if not text.startswith(_CLOSED):
+            self._said = text
         if text != self.last:
             self.last = text
             _log.warning("bus connection %s: %s", self._name, text)
@@ -71,6 +75,6 @@ class Reports:
 
     async def reconnected(self) -> None:
         """Take that it is there again; the server may have other rights for us now."""
-        self.last = ""
+        self.last = self._said = ""
         self._refused.clear()
         _log.info("bus connection %s: connected again", self._name)
