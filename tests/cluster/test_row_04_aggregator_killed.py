@@ -19,6 +19,8 @@ async def kill_and_restart(it, times: int) -> None:
         await cluster.flows()
 
 
+# Its bar is an absolute time: no gate for `make test` on a machine that may be busy.
+@pytest.mark.matrix
 async def test_another_takes_over_within_five_seconds(run):
     async with run("aggregator killed") as it:
         await kill_and_restart(it, 2)
