@@ -7,9 +7,9 @@ import socket
 from agentsight_core.bus.provisioning import BusSettings, StreamSettings
 from agentsight_core.config.api import TOKEN_FILE
 from agentsight_core.config.models import AgentSightConfig
-from agentsight_core.etcd.channels import TlsFiles
 from agentsight_core.etcd.connection import EtcdSettings
 from agentsight_core.pb import events_pb2 as pb
+from agentsight_core.runtime.tls import TlsFiles
 from agentsight_core.sealing import Opener
 from agentsight_core.telemetry.http import TelemetrySettings
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from agentsight_core.errors import ConfigError, Permanent, Retryable
 from agentsight_core.etcd import election, keys, leases
-from agentsight_core.etcd.channels import TlsFiles
 from agentsight_core.etcd.connection import Etcd, EtcdSettings, connect
 from agentsight_core.etcd.failures import LeaseLost, NoLeader, NotFound
 from agentsight_core.etcd.pb.mvcc_pb2 import Event
+from agentsight_core.runtime.tls import TlsFiles
 from agentsight_core.testing.certificates import Authority
 from agentsight_core.testing.conditions import eventually
 from agentsight_core.testing.etcd_cluster import running_etcd

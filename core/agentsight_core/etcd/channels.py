@@ -6,14 +6,13 @@ Must not decide which one is used.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import grpc
 import grpc.aio
 
 from agentsight_core.errors import ConfigError
+from agentsight_core.runtime.tls import Contents, TlsFiles
 
 _OPTIONS = (
     # An attempt of ours is an attempt on the wire.
@@ -25,26 +24,6 @@ _OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
 )
-
-# Contents of CA, certificate and key.
-_Pem = tuple[bytes, bytes | None, bytes | None]
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files for mutual TLS."""
-
-    ca: Path
-    certificate: Path | None = None
-    key: Path | None = None
-
-    def read(self) -> _Pem:
-        """Return the contents; raises OSError."""
-        return (
-            self.ca.read_bytes(),
-            self.certificate.read_bytes() if self.certificate else None,
-            self.key.read_bytes() if self.key else None,
-        )
 
 
 class Channels:
@@ -95,7 +74,7 @@ class Channels:
         return [_channel(endpoint, credentials) for endpoint in self._endpoints]
 
 
-def _read(files: TlsFiles | None) -> _Pem | None:
+def _read(files: TlsFiles | None) -> Contents | None:
     try:
         return files.read() if files else None
     except OSError as error:

@@ -16,9 +16,10 @@ from typing import Generic
 import grpc.aio
 
 from agentsight_core.errors import Retryable
-from agentsight_core.etcd.channels import Channels, TlsFiles
+from agentsight_core.etcd.channels import Channels
 from agentsight_core.etcd.failures import translated
 from agentsight_core.etcd.methods import Method, Request, Response
+from agentsight_core.runtime.tls import TlsFiles
 
 _PAUSE_SECONDS = 0.05
 # A member without a leader refuses at once instead of answering from an old state or not at all.

@@ -16,6 +16,8 @@ from agentsight_core.errors import ConfigError
 
 # What stat() tells of each file.
 Fingerprint = tuple[tuple[int, int, int], ...]
+# CA, certificate and key.
+Contents = tuple[bytes, bytes | None, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,14 @@ class TlsFiles:
         """Return what changes when a file is replaced; raises OSError when one is missing."""
         found = [path.stat() for path in (self.ca, self.certificate, self.key) if path]
         return tuple((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in found)
+
+    def read(self) -> Contents:
+        """Return the contents; raises OSError."""
+        return (
+            self.ca.read_bytes(),
+            self.certificate.read_bytes() if self.certificate else None,
+            self.key.read_bytes() if self.key else None,
+        )
 
     def context(self) -> ssl.SSLContext:
         """Return a client's context from the files as they are now; raises ConfigError."""

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentsight_core.errors import AgentSightError
-from agentsight_core.etcd.channels import TlsFiles
 from agentsight_core.etcd.connection import EtcdSettings, connect
 from agentsight_core.etcd.keys import read_prefix
+from agentsight_core.runtime.tls import TlsFiles
 from agentsight_core.testing.certificates import Authority, Pair
 
 _START_SECONDS = 30.0
