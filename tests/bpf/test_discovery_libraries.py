@@ -239,7 +239,6 @@ def test_library_of_another_mount_namespace_is_hooked_at_exec(
         assert heard(kernel, process.pid) == EACH_ONCE
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="node is not part of the set-up")
 @pytest.mark.parametrize(
     "soon",
     [

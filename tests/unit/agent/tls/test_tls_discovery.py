@@ -105,7 +105,6 @@ def test_hooks_of_libssl_lie_on_instructions_that_objdump_sees() -> None:
         assert instructions[hook.offset] in cheap or hook.offset in entries
 
 
-@pytest.mark.skipif(not shutil.which("node"), reason="node is not part of the set-up")
 def test_statically_linked_node() -> None:
     found = inspect(os.path.realpath(str(shutil.which("node"))), executable=True)
     if found is None:
