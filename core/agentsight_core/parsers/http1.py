@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agentsight_core.parsers.accounts import Accounts, HttpSettings
 from agentsight_core.parsers.exchanges import OpenExchanges
 from agentsight_core.parsers.inbox import Inbox
 from agentsight_core.parsers.messages import HttpMessage, Role
 from agentsight_core.parsers.requests import RequestSide
 from agentsight_core.parsers.responses import ResponseSide
 from agentsight_core.parsers.roles import RoleFinder
-from agentsight_core.parsers.side import Accounts, HttpSettings, Shared
+from agentsight_core.parsers.side import Shared
 from agentsight_core.pb import events_pb2 as pb
 
 __all__ = ["HttpConnection", "HttpSettings"]

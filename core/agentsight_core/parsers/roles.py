@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agentsight_core.parsers import heads
+from agentsight_core.parsers.accounts import Accounts
 from agentsight_core.parsers.inbox import Inbox
 from agentsight_core.parsers.messages import Role
-from agentsight_core.parsers.side import SEARCH_TAIL_BYTES, Accounts
+from agentsight_core.parsers.side import SEARCH_TAIL_BYTES
 
 
 class RoleFinder:

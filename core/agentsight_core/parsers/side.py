@@ -8,9 +8,11 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from agentsight_core.parsers.accounts import Accounts, HttpSettings
 from agentsight_core.parsers.codings import ContentDecoder
+from agentsight_core.parsers.content import Content
 from agentsight_core.parsers.exchanges import OpenExchange, OpenExchanges, Progress
-from agentsight_core.parsers.framing import Body, Taken, body_codings
+from agentsight_core.parsers.framing import Body, body_codings
 from agentsight_core.parsers.heads import find_end, find_plausible, plausible_tail
 from agentsight_core.parsers.inbox import Inbox
 from agentsight_core.parsers.messages import BodyPart, Headers, HttpMessage
@@ -20,20 +22,6 @@ from agentsight_core.pb import events_pb2 as pb
 SEARCH_TAIL_BYTES = 8 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class HttpSettings:
-    """Bounds of one connection."""
-
-    max_head_bytes: int = 256 * 1024
-    # Per message, content coding undone; the rest is framed and counted, not kept.
-    max_body_bytes: int = 16 * 1024 * 1024
-    max_open_exchanges: int = 256
-    # How far to look for a first head in a connection that was joined in its middle.
-    max_search_bytes: int = 256 * 1024
-    # A response whose request was not seen yet waits for the next feed, up to this size.
-    max_early_response_bytes: int = 4 * 1024 * 1024
-
-
 class State(enum.Enum):
     """What a direction expects next."""
 
@@ -41,20 +29,6 @@ class State(enum.Enum):
     BODY = enum.auto()
     # The framing is lost: look for the next head.
     SEARCH = enum.auto()
-
-
-class Accounts:
-    """Where all bytes of a connection went: fed = parsed + skipped + still held."""
-
-    def __init__(self) -> None:
-        self.bytes_in = 0
-        self.bytes_parsed = 0
-        self.skipped: dict[str, int] = {}
-
-    def skip(self, reason: str, count: int) -> None:
-        """Count `count` bytes of which nothing comes out."""
-        if count:
-            self.skipped[reason] = self.skipped.get(reason, 0) + count
 
 
 @dataclass(slots=True)
@@ -86,7 +60,7 @@ class Side:
         self._shared = shared
         self._accounts = shared.accounts
         self._body: Body | None = None
-        self._decoder = ContentDecoder((), 0)
+        self._content: Content | None = None
         self._search_reason = ""
 
     def step(self) -> bool:
@@ -170,18 +144,16 @@ class Side:
         self.exchange = exchange
         self.progress.started = True
         limit = self._shared.settings.max_body_bytes
-        self._body = None
-        self._decoder = decoder = ContentDecoder(body_codings(headers), limit)
+        self._body = self._content = None
+        decoder = ContentDecoder(body_codings(headers), limit)
         if isinstance(body, str):
             self.break_off(pb.HTTP_OUTCOME_MALFORMED, body, "malformed_head")
         elif body is None:
             self.end()
         else:
             self._body = body
+            self._content = Content(exchange, self.direction, decoder, self._accounts)
             self.state = State.BODY
-            if decoder.error:
-                exchange.note(f"{self.noun} body: {decoder.error}")
-                self.progress.truncated = True
 
     def end(self) -> None:
         """Finish the current message; the next head follows."""
@@ -189,9 +161,9 @@ class Side:
         assert exchange is not None
         self.progress_of(exchange).done = True
         self.set_end(exchange, self.inbox.time_before(self.inbox.position))
-        if self._body is not None and self._decoder.ended_early:
-            exchange.note(f"{self.noun} body: the coded stream has no end")
-        self._body = None
+        if self._content is not None:
+            self._content.end()
+        self._body = self._content = None
         self.state = State.HEAD
 
     def set_end(self, exchange: OpenExchange, time_ns: int) -> None:
@@ -204,7 +176,7 @@ class Side:
         self.exchange.fail(outcome, f"{self.noun}: {error}")
         self.progress.done = True
         self.exchange.end_ns = max(self.exchange.end_ns, self.inbox.last_ns)
-        self.exchange, self._body = None, None
+        self.exchange = self._body = self._content = None
         self.search(reason)
 
     def search(self, reason: str) -> None:
@@ -230,42 +202,16 @@ class Side:
     def read_body(self) -> BodyPart | None:
         """Read on in the current body; `state` tells afterwards whether it is over."""
         assert self._body is not None
-        assert self.exchange is not None
-        inbox, exchange = self.inbox, self.exchange
+        assert self._content is not None
+        inbox = self.inbox
         taken = self._body.take(inbox.buffer, inbox.position)
-        part = self._keep(exchange, taken) if taken.spans else None
+        part = self._content.keep(inbox, taken.spans) if taken.spans else None
         self.take(taken.position)
         if taken.error:
             self.break_off(pb.HTTP_OUTCOME_MALFORMED, taken.error, "malformed_body")
         elif taken.done:
             self.end()
         return part
-
-    def _keep(self, exchange: OpenExchange, taken: Taken) -> BodyPart | None:
-        """Undo the coding of the content that was taken."""
-        wire_bytes = sum(end - start for start, end in taken.spans)
-        self.progress.bytes += wire_bytes
-        decoder = self._decoder
-        if decoder.stopped:
-            self._drop(wire_bytes)
-            return None
-        data, pieces = self.inbox.content(taken.spans)
-        content, (offsets, times_ns) = decoder.decode(data, *pieces)
-        if decoder.truncated and decoder.is_identity:
-            self._drop(wire_bytes - len(content))
-        if decoder.truncated:
-            self.progress.truncated = True
-        if decoder.error:
-            self.progress.truncated = True
-            exchange.fail(pb.HTTP_OUTCOME_MALFORMED, f"{self.noun} body: {decoder.error}")
-        if not content:
-            return None
-        return BodyPart(exchange.index, self.direction, content, offsets, times_ns)
-
-    def _drop(self, count: int) -> None:
-        """Move `count` bytes, which `take` will count as parsed, to the skipped ones."""
-        self._accounts.skip("undecodable" if self._decoder.error else "body_limit", count)
-        self._accounts.bytes_parsed -= count
 
     def lose(self, lost: int) -> bool:
         """Go on although `lost` bytes (-1: nobody knows how many) are missing here.
@@ -293,9 +239,8 @@ class Side:
             self.break_off(pb.HTTP_OUTCOME_GAP, error, "gap")
             return True
         exchange.fail(pb.HTTP_OUTCOME_GAP, f"{self.noun}: {error}")
-        if not self._decoder.is_identity:
-            self._decoder.error = self._decoder.error or "bytes of the coded stream are missing"
-            self.progress.truncated = True
+        assert self._content is not None
+        self._content.lose()
         return False
 
     def close(self, *, regular: bool) -> None:
