@@ -65,7 +65,7 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
     registry = process_registry(ledger, "agent")
     registry.register(CertificateCollector(certificate_files(config)))
     registry.register(ConfigCollector(live))
-    settings = TelemetrySettings(port=config.node.telemetry_port)
+    settings = TelemetrySettings(config.node.telemetry_host, config.node.telemetry_port)
     async with (
         spool,
         _publishing(spool, live, node.name, ledger) as delivery,

@@ -29,8 +29,12 @@ class NodeConfig(Section):
     state_dir: Path = Path("/var/lib/agentsight")
     """Directory of everything that must survive a restart: spool, embedded bus, recordings."""
 
+    telemetry_host: str = "127.0.0.1"
+    """Address that the agent's own pages listen on; `0.0.0.0` for all interfaces, as in a
+    container."""
+
     telemetry_port: Port = 9465
-    """TCP port on 127.0.0.1 of the agent's own `/metrics`, `/ledger`, `/healthz` and `/readyz`;
+    """TCP port of the agent's own `/metrics`, `/ledger`, `/healthz` and `/readyz`;
     0 takes a free one."""
 
 
