@@ -92,6 +92,19 @@ def test_a_burst_into_a_full_ring_closes_to_the_byte(talking) -> None:
     assert runs[1].data == numbered(1, 64) + numbered(2, 64)
 
 
+def test_records_that_go_around_the_end_of_the_ring_come_whole(talking) -> None:
+    seen_by, talker = talking(ring_bytes=256 << 10)
+    talker.ask("open 1")
+    # Together eight times the ring; no record ends where the ring does.
+    for _ in range(20):
+        assert talker.ask("write 0 20 5000") == 100_000
+        seen = seen_by.drain()
+
+    written = b"".join(run.data for run in seen.runs(written=True))
+    assert written == 20 * numbered(20, 5000)
+    assert (seen.records, seen.lost_records) == (400, 0)
+
+
 def test_a_loss_without_a_following_record_is_counted(talking) -> None:
     seen_by, talker = talking(ring_bytes=256 << 10)
     talker.ask("open 1")

@@ -253,6 +253,11 @@ PyObject *batch_drain(struct batch *batch, uint64_t budget_bytes)
 			goto done;
 		batch->records++;
 	}
+	if (batch->ring.failed) {
+		batch->ring.failed = false;
+		no_memory();
+		goto done;
+	}
 	batch->more = header && position < ring_produced(&batch->ring);
 	if (end_segment(batch))
 		items = in_order(batch);

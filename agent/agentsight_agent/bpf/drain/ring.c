@@ -2,6 +2,7 @@
 #include "ring.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ bool ring_open(struct ring *ring, int map_fd, size_t bytes, size_t cpu_count)
 		free(ring->cpus);
 		return false;
 	}
-	ring->producer = mmap(NULL, page + 2 * bytes, PROT_READ, MAP_SHARED, map_fd, page);
+	ring->producer = mmap(NULL, page + bytes, PROT_READ, MAP_SHARED, map_fd, page);
 	if (ring->producer == MAP_FAILED) {
 		munmap(ring->consumer, page);
 		free(ring->cpus);
@@ -39,8 +40,9 @@ void ring_close(struct ring *ring)
 	if (!ring->data)
 		return;
 	munmap(ring->consumer, page);
-	munmap(ring->producer, page + 2 * ring->bytes);
+	munmap(ring->producer, page + ring->bytes);
 	free(ring->cpus);
+	free(ring->wrapped);
 	*ring = (struct ring){0};
 }
 
@@ -49,7 +51,22 @@ uint64_t ring_produced(const struct ring *ring)
 	return __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);
 }
 
-const struct record_header *ring_next(const struct ring *ring, uint64_t *position, size_t *bytes)
+/* A record whose end lies at the beginning of the ring, in one piece; NULL if there is no memory.
+ */
+static uint8_t *unwrap(struct ring *ring, const uint8_t *at, size_t bytes)
+{
+	size_t until_end = ring->data + ring->bytes - at;
+	uint8_t *wrapped = realloc(ring->wrapped, bytes);
+
+	if (!wrapped)
+		return NULL;
+	ring->wrapped = wrapped;
+	memcpy(wrapped, at, until_end);
+	memcpy(wrapped + until_end, ring->data, bytes - until_end);
+	return wrapped;
+}
+
+const struct record_header *ring_next(struct ring *ring, uint64_t *position, size_t *bytes)
 {
 	uint64_t produced = ring_produced(ring);
 
@@ -61,8 +78,14 @@ const struct record_header *ring_next(const struct ring *ring, uint64_t *positio
 			return NULL;
 		*bytes = word & ~(BUSY | DISCARDED);
 		*position += (*bytes + HEADER_BYTES + 7) & ~7ull;
-		if (!(word & DISCARDED))
-			return (const struct record_header *)(at + HEADER_BYTES);
+		if (word & DISCARDED)
+			continue;
+		at += HEADER_BYTES;
+		if (*bytes > (size_t)(ring->data + ring->bytes - at))
+			at = unwrap(ring, at, *bytes);
+		if (!at)
+			ring->failed = true;
+		return (const struct record_header *)at;
 	}
 	return NULL;
 }
