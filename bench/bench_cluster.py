@@ -83,6 +83,8 @@ async def measure(folder: Path, aggregators: int, replicas: int, units: int) -> 
         rate=600,
         checkpoint_ms=500,
         jsonl=True,
+        # What TLS and sealing cost is measured apart.
+        secured=False,
     )
     async with running_network() as network:
         cluster = Cluster(folder, settings, network)

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from agentsight_aggregator.fold import build_fold
 from agentsight_aggregator.worker.checkpoints import CheckpointStore
 from agentsight_aggregator.worker.folding import Folding
 from agentsight_core.errors import Retryable
+from agentsight_core.sealing import Opener
 from agentsight_core.testing.cluster.cluster import Cluster, ClusterSettings, running_cluster
 from agentsight_core.testing.cluster.evidence import Evidence, Stored, gather
 from agentsight_core.testing.cluster.recovery import takeovers
@@ -23,9 +25,9 @@ T = TypeVar("T")
 RESULTS = Path(os.environ.get("CLUSTER_RESULTS", "/dev/null"))
 
 
-def replay(partition: int, messages: Sequence[Stored]) -> Replayed:
+def replay(opener: Opener | None, partition: int, messages: Sequence[Stored]) -> Replayed:
     """Fold `messages` in one go, as a worker that nothing ever happens to."""
-    folding = Folding(partition, build_fold())
+    folding = Folding(partition, build_fold(), opener)
     findings: list[tuple[str, bytes]] = []
     for message in messages:
         if message.subject.startswith("tick."):
@@ -105,7 +107,9 @@ class Run:
             self.evidence = await again(lambda: gather(bus))
             saved = await again(lambda: checkpoints(bus, self.cluster.settings.partitions))
         ledgers = [self.cluster.ledger(node) for node in self.cluster.nodes]
-        self.verdict = judge(self.evidence, ledgers, saved, replay)
+        credentials = self.cluster.credentials
+        opener = credentials.opener() if credentials else None
+        self.verdict = judge(self.evidence, ledgers, saved, partial(replay, opener), opener)
         for fault_s, until_s in self.takeover_windows:
             self.takeover_s += takeovers(self.evidence.findings, fault_s, until_s).values()
         return self.verdict

@@ -2,7 +2,7 @@ import asyncio
 import time
 
 import pytest
-from agentsight_core.bus.connection import ConnectionSettings, Outgoing, connect
+from agentsight_core.bus.connection import Outgoing
 from agentsight_core.errors import Retryable
 from agentsight_core.testing.cluster.recovery import longest_gap
 from agentsight_core.testing.numbered_frames import numbered_frame
@@ -23,8 +23,7 @@ class BareClient:
 
     async def run(self) -> None:
         number = 0
-        settings = ConnectionSettings(self._cluster.servers, "bare")
-        async with connect(settings) as bus:
+        async with self._cluster.bus("bare") as bus:
             while True:
                 number += 1
                 header, frame = numbered_frame(_BARE_SESSION, number)

@@ -58,10 +58,14 @@ async def test_etcd_has_no_space(run):
 
 async def fill_etcd(cluster) -> None:
     """Write until etcd refuses with its alarm NOSPACE."""
+    files = cluster.credentials.tls("operator")
     for number in range(100):
         process = await asyncio.create_subprocess_exec(
             "etcdctl",
             f"--endpoints={cluster.etcd[0].url}",
+            f"--cacert={files.ca}",
+            f"--cert={files.certificate}",
+            f"--key={files.key}",
             "put",
             f"/fill/{number}",
             env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"},

@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from agentsight_core.etcd.connection import EtcdSettings, connect
+from agentsight_core.etcd.connection import connect
 from agentsight_core.etcd.keys import read_prefix
 
 pytestmark = [pytest.mark.cluster, pytest.mark.matrix, pytest.mark.timeout(600)]
@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.matrix, pytest.mark.timeout(600)]
 
 async def leading(cluster):
     """Return the aggregator whose candidacy is the oldest."""
-    async with connect(EtcdSettings(tuple(member.url for member in cluster.etcd))) as etcd:
+    async with connect(cluster.etcd_access) as etcd:
         entries, _ = await read_prefix(etcd, b"/agentsight/test/aggregators/leader/")
     first = min(entries, key=lambda entry: entry.create_revision)
     name = first.value.decode().rpartition("-")[0]

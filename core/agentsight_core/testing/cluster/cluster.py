@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import shutil
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -18,10 +18,14 @@ from time import monotonic
 import yaml
 
 from agentsight_core.bus import subjects
+from agentsight_core.bus.access import connection_settings
 from agentsight_core.bus.connection import Bus, ConnectionSettings, connect
 from agentsight_core.bus.failures import translated
+from agentsight_core.config import load_config
 from agentsight_core.errors import AgentSightError
+from agentsight_core.etcd.connection import EtcdSettings
 from agentsight_core.runtime.notes import read_note
+from agentsight_core.testing.cluster.credentials import Credentials
 from agentsight_core.testing.cluster.ledger import LedgerOfUnits, read_ledger_of_units
 from agentsight_core.testing.cluster.member import Member
 from agentsight_core.testing.cluster.network import Host, Network, running_network
@@ -56,6 +60,8 @@ class ClusterSettings:
     otlp_endpoint: str = ""
     # Whether the aggregators write findings as JSON lines.
     jsonl: bool = False
+    # Mutual TLS everywhere, an nkey for each node, frames and findings sealed.
+    secured: bool = True
 
 
 class Cluster:
@@ -69,6 +75,8 @@ class Cluster:
         self.etcd: list[EtcdMember] = []
         self.aggregators: list[Member] = []
         self.nodes: list[Member] = []
+        # None: nothing is secured.
+        self.credentials: Credentials | None = None
         # Servers that the oracle does not ask: one that is cut off answers with what it knew.
         self.avoided: list[NatsMember] = []
 
@@ -87,12 +95,31 @@ class Cluster:
         settings = self.settings
         nats_hosts = [await self.network.host(f"nats{n}") for n in range(settings.nats)]
         etcd_hosts = [await self.network.host(f"etcd{n}") for n in range(settings.etcd)]
+        if settings.secured:
+            self.credentials = Credentials(self.folder / "certs")
+            self.server_names = [host.address for host in [*nats_hosts, *etcd_hosts]]
+            nodes = [f"node{number}" for number in range(settings.nodes)]
+            await self.credentials.make(nodes=nodes, names=self.server_names)
         for host in nats_hosts:
-            folder = self._folder(host)
-            self.nats.append(NatsMember(host, folder, nats_hosts, settings.nats_store_bytes))
+            self.nats.append(
+                NatsMember(
+                    host,
+                    self._folder(host),
+                    nats_hosts,
+                    settings.nats_store_bytes,
+                    self.credentials,
+                )
+            )
         for host in etcd_hosts:
-            folder = self._folder(host)
-            self.etcd.append(EtcdMember(host, folder, etcd_hosts, settings.etcd_quota_bytes))
+            self.etcd.append(
+                EtcdMember(
+                    host,
+                    self._folder(host),
+                    etcd_hosts,
+                    settings.etcd_quota_bytes,
+                    self.credentials,
+                )
+            )
         for number in range(settings.aggregators):
             await self.add_aggregator(f"agg{number}")
         for number in range(settings.nodes):
@@ -117,20 +144,25 @@ class Cluster:
         host = await self.network.host(name)
         folder = self._folder(host)
         config = folder / "config.yaml"
-        config.write_text(yaml.safe_dump(self._aggregator_config(name, folder)))
+        self._write_config(config, "aggregator", self._aggregator_config(name, folder))
         command = [*(program or [*_PYTHON, "agentsight_aggregator"]), "--config", str(config)]
         member = Member(host, folder, command)
         self.aggregators.append(member)
         return member
 
     async def add_node(self, name: str, **options: object) -> Member:
-        """Make one more generator, not started."""
+        """Make one more generator, not started; servers that run learn of its credential."""
         host = await self.network.host(name)
         settings = self.settings
+        if self.credentials and not self.credentials.config(f"node-{name}").exists():
+            await self.credentials.make(nodes=[name])
+            for server in self.nats:
+                server.reload()
+        config = self._folder(host) / "config.yaml"
+        self._write_config(config, f"node-{name}", self._node_config(name))
         values = {
             "folder": self._folder(host),
-            "node": name,
-            "servers": ",".join(self.servers),
+            "config": config,
             "sessions": settings.sessions_per_node,
             "rate": settings.rate,
             "padding": settings.padding_bytes,
@@ -147,6 +179,19 @@ class Cluster:
         folder = self.folder / host.name
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def _write_config(self, path: Path, role: str, config: Mapping[str, object]) -> None:
+        """Write `config`, on top of what `agentsight certs` has made for the role."""
+        made = {}
+        if self.credentials is not None:
+            made = yaml.safe_load(self.credentials.config(role).read_text())
+        path.write_text(yaml.safe_dump(merged(made, config)))
+
+    def _node_config(self, name: str) -> dict[str, object]:
+        return {
+            "node": {"cluster": "test", "name": name},
+            "bus": {"embedded": False, "servers": list(self.servers)},
+        }
 
     def _aggregator_config(self, name: str, folder: Path) -> dict[str, object]:
         settings = self.settings
@@ -179,12 +224,27 @@ class Cluster:
         """Return what a generator says it did."""
         return read_ledger_of_units(node.folder / "ledger")
 
+    def connection(self, name: str = "oracle") -> ConnectionSettings:
+        """Return how an operator reaches the bus."""
+        servers = tuple(member.url for member in self.nats if member not in self.avoided)
+        if self.credentials is None:
+            return ConnectionSettings(servers, name, request_seconds=2.0)
+        settings = connection_settings(load_config(self.credentials.config("operator"), {}), "cli")
+        return replace(settings, servers=servers, name=name, request_seconds=2.0)
+
     @contextlib.asynccontextmanager
     async def bus(self, name: str = "oracle") -> AsyncIterator[Bus]:
         """Connect to the bus."""
-        servers = tuple(member.url for member in self.nats if member not in self.avoided)
-        async with connect(ConnectionSettings(servers, name, request_seconds=2.0)) as bus:
+        async with connect(self.connection(name)) as bus:
             yield bus
+
+    @property
+    def etcd_access(self) -> EtcdSettings:
+        """How an operator reaches etcd."""
+        endpoints = tuple(member.url for member in self.etcd)
+        return EtcdSettings(
+            endpoints, self.credentials.tls("operator") if self.credentials else None
+        )
 
     async def healthy(self, seconds: float = 60.0) -> None:
         """Wait until every bus server that runs takes part fully."""
@@ -244,6 +304,16 @@ class Cluster:
     async def kill_all(self) -> None:
         """Kill every member."""
         await asyncio.gather(*(member.kill() for member in self.members))
+
+
+def merged(one: Mapping[str, object], other: Mapping[str, object]) -> dict[str, object]:
+    """Return both; where both have a value, that of `other`, section by section."""
+    found = dict(one)
+    for key, value in other.items():
+        mine = found.get(key)
+        both = isinstance(mine, dict) and isinstance(value, dict)
+        found[key] = merged(mine, value) if both else value  # type: ignore[arg-type]  # just checked
+    return found
 
 
 async def patiently(condition: Callable[[], Awaitable[bool]], seconds: float) -> None:

@@ -74,21 +74,21 @@ async def read_stream(bus: Bus, stream: str) -> list[Stored]:
         while not found or found[-1].sequence < last:
             with translated(f"reading {stream}"):
                 messages = await subscription.fetch(500, timeout=5)
-            found += [_stored(message) for message in messages]
+            found += [_stored(bus, message) for message in messages]
     finally:
         with contextlib.suppress(Retryable), translated("unsubscribing"):
             await subscription.unsubscribe()
     return found
 
 
-def _stored(message: object) -> Stored:
+def _stored(bus: Bus, message: object) -> Stored:
     headers = message.headers or {}  # type: ignore[attr-defined]  # the library has no types
     metadata = message.metadata  # type: ignore[attr-defined]
     return Stored(
         subject=message.subject,  # type: ignore[attr-defined]
         sequence=metadata.sequence.stream,
         time_s=metadata.timestamp.timestamp(),
-        data=message.data,  # type: ignore[attr-defined]
+        data=bus.content(message),
         input=headers.get(subjects.INPUT, ""),
         writer=headers.get(subjects.WRITER, ""),
         replayed=subjects.REPLAYED in headers,

@@ -1,6 +1,6 @@
 """A program in the place of an agent: the real spool and publisher, numbered units, no probes.
 
-    python -m agentsight_core.testing.cluster.generator --folder F --node N --servers URL,URL …
+    python -m agentsight_core.testing.cluster.generator --folder F --config FILE …
 
 It writes each unit into a ledger that is synced, then puts it into the spool. SIGTERM: it ends its
 sessions, waits until everything is delivered, says so in the ledger and exits.
@@ -16,11 +16,15 @@ import time
 from pathlib import Path
 
 from agentsight_core import ids, wire
-from agentsight_core.bus.connection import ConnectionSettings, connect
+from agentsight_core.bus.access import connection_settings
+from agentsight_core.bus.connection import connect
 from agentsight_core.bus.publisher import Publisher
+from agentsight_core.config import load_config
+from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import Retryable
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.runtime.signals import stop_on_signals
+from agentsight_core.sealing import Sealer
 from agentsight_core.spool.settings import SpoolSettings
 from agentsight_core.spool.spool import Spool
 from agentsight_core.telemetry.ledger import Ledger
@@ -36,18 +40,22 @@ log = logging.getLogger("generator")
 class Generator:
     """The units of one node."""
 
-    def __init__(self, options: argparse.Namespace, spool: Spool) -> None:
+    def __init__(self, options: argparse.Namespace, config: AgentSightConfig, spool: Spool) -> None:
         self._options = options
         self._spool = spool
+        self._node = config.node.name
+        self._cluster = config.node.cluster
+        public_file = config.security.seal.frames_public_file
+        self._sealer = Sealer(public_file) if public_file else None
         self._epoch_ns = time.time_ns()
-        self._agent_id = ids.digest("agent", options.node, size=8).hex()
+        self._agent_id = ids.digest("agent", self._node, size=8).hex()
         self._sequences: dict[int, int] = {}
         path = options.folder / "ledger"
         known = read_ledger_of_units(path).taken
         self._ledger = LedgerWriter(path)
         self._units = {
             session: max(known.get(session, {0: ""}))
-            for session in sessions_of(options.node, options.sessions)
+            for session in sessions_of(self._node, options.sessions)
         }
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -94,10 +102,11 @@ class Generator:
             session=session,
             seq=self._sequences[session],
             event_count=len(events),
-            node=self._options.node,
-            cluster="test",
+            node=self._node,
+            cluster=self._cluster,
         )
-        self._spool.put(header, wire.encode_frame(header, wire.encode_events(events)), rank=0)
+        frame = wire.encode_frame(header, wire.encode_events(events), self._sealer)
+        self._spool.put(header, frame, rank=0)
 
 
 def sessions_of(node: str, count: int) -> list[int]:
@@ -105,9 +114,9 @@ def sessions_of(node: str, count: int) -> list[int]:
     return [int.from_bytes(ids.digest("session", node, n, size=8), "big") for n in range(count)]
 
 
-async def _deliver(spool: Spool, options: argparse.Namespace, ledger: Ledger) -> None:
+async def _deliver(spool: Spool, config: AgentSightConfig, ledger: Ledger) -> None:
     """Publish what the spool holds, over one connection after the other."""
-    settings = ConnectionSettings(tuple(options.servers.split(",")), options.node)
+    settings = connection_settings(config, config.node.name, node=config.node.name)
     while True:
         try:
             async with connect(settings) as bus:
@@ -119,11 +128,12 @@ async def _deliver(spool: Spool, options: argparse.Namespace, ledger: Ledger) ->
 
 async def _main(options: argparse.Namespace) -> None:
     ledger = Ledger()
+    config = load_config(options.config, {})
     settings = SpoolSettings(max_bytes=options.spool_bytes, min_free_bytes=1 << 20)
     stop = stop_on_signals()
     async with Spool(options.folder / "spool", settings, ledger.stage("spool", "frames")) as spool:
-        publishing = asyncio.create_task(_deliver(spool, options, ledger))
-        generator = Generator(options, spool)
+        publishing = asyncio.create_task(_deliver(spool, config, ledger))
+        generator = Generator(options, config, spool)
         await generator.run(stop)
         async with asyncio.timeout(_DRAIN_SECONDS):
             while spool.held:  # noqa: ASYNC110  # the spool tells nobody else than its publisher
@@ -138,8 +148,8 @@ def main() -> None:
     """Run a generator until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--node", required=True)
-    parser.add_argument("--servers", required=True)
+    # An agent's: who it is, how it reaches the bus.
+    parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--sessions", type=int, default=4)
     # Units a second, all sessions together.
     parser.add_argument("--rate", type=float, default=40.0)

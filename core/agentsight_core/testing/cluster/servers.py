@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
 from agentsight_core.bus.server import MAX_PAYLOAD_BYTES, find_program
+from agentsight_core.testing.cluster.credentials import Credentials
 from agentsight_core.testing.cluster.member import Member
 from agentsight_core.testing.cluster.network import Host
 
@@ -29,12 +32,22 @@ class NatsMember(Member):
     """One of the JetStream servers."""
 
     def __init__(
-        self, host: Host, folder: Path, peers: Sequence[Host], max_store_bytes: int
+        self,
+        host: Host,
+        folder: Path,
+        peers: Sequence[Host],
+        max_store_bytes: int,
+        credentials: Credentials | None = None,
     ) -> None:
         config = folder / "nats.conf"
         super().__init__(host, folder, [find_program(), "--config", str(config)])
         self.store = folder / "jetstream"
-        config.write_text(_nats_config(host, peers, self.store, max_store_bytes))
+        text = _nats_config(host, peers, self.store, max_store_bytes)
+        if credentials is not None:
+            credentials.nats_fragments(folder)
+            text = text.replace("cluster {", 'cluster {\n  include "nats-routes.conf"')
+            text += 'include "nats-users.conf"\n'
+        config.write_text(text)
 
     @property
     def url(self) -> str:
@@ -44,6 +57,10 @@ class NatsMember(Member):
     async def healthy(self) -> bool:
         """Whether it takes part: all its streams and consumers are up to date."""
         return await asyncio.to_thread(self._get, "healthz") is not None
+
+    def reload(self) -> None:
+        """Have it read its configuration, users and certificates again."""
+        os.kill(self.pid, signal.SIGHUP)
 
     async def clients(self) -> set[str]:
         """Return the names of the connections that it has."""
@@ -98,13 +115,20 @@ class EtcdMember(Member):
     """One of the etcd servers."""
 
     def __init__(
-        self, host: Host, folder: Path, peers: Sequence[Host], quota_bytes: int = 0
+        self,
+        host: Host,
+        folder: Path,
+        peers: Sequence[Host],
+        quota_bytes: int = 0,
+        credentials: Credentials | None = None,
     ) -> None:
         program = shutil.which("etcd")
         assert program is not None, "etcd-server is not installed: run `make setup-dev`"
-        peer_url = f"http://{host.address}:{_ETCD_PEER_PORT}"
-        url = f"http://{host.address}:{_ETCD_PORT}"
-        cluster = ",".join(f"{peer.name}=http://{peer.address}:{_ETCD_PEER_PORT}" for peer in peers)
+        scheme = "https" if credentials else "http"
+        urls = {peer.name: f"{scheme}://{peer.address}:{_ETCD_PEER_PORT}" for peer in peers}
+        peer_url = urls[host.name]
+        url = f"{scheme}://{host.address}:{_ETCD_PORT}"
+        cluster = ",".join(f"{name}={peer}" for name, peer in urls.items())
         values = {
             "name": host.name,
             "data-dir": str(folder / "data"),
@@ -114,6 +138,7 @@ class EtcdMember(Member):
             "initial-advertise-peer-urls": peer_url,
             "initial-cluster": cluster,
             "quota-backend-bytes": str(quota_bytes),
+            **(credentials.etcd_flags() if credentials else {}),
         }
         super().__init__(host, folder, [program, *(f"--{key}={v}" for key, v in values.items())])
         self.url = url

@@ -20,6 +20,7 @@ from agentsight_core import wire
 from agentsight_core.errors import MalformedFrame
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.pb.findings_pb2 import Finding
+from agentsight_core.sealing import Opener
 from agentsight_core.testing.cluster.evidence import Evidence, Stored
 from agentsight_core.testing.cluster.ledger import LedgerOfUnits
 from agentsight_core.testing.cluster.units import digest_of, unit_of
@@ -92,10 +93,11 @@ def judge(
     ledgers: Iterable[LedgerOfUnits],
     checkpoints: Mapping[int, Saved],
     replay: Replay,
+    opener: Opener | None = None,
 ) -> Verdict:
-    """Compare everything with everything."""
+    """Compare everything with everything; `opener` is for frames that are sealed."""
     verdict = Verdict()
-    seen = _Seen(verdict)
+    seen = _Seen(verdict, opener)
     for message in evidence.events:
         if message.subject.startswith("events."):
             seen.frame(message)
@@ -109,8 +111,9 @@ def judge(
 class _Seen:
     """The units in EVENTS, as somebody sees them who knows the numbering of frames."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, opener: Opener | None) -> None:
         self._verdict = verdict
+        self._opener = opener
         self._marks: dict[tuple[str, int, int], int] = {}
         # Session to unit to digest.
         self.units: dict[int, dict[int, str]] = {}
@@ -120,7 +123,7 @@ class _Seen:
 
     def frame(self, message: Stored) -> None:
         try:
-            header, events = wire.decode_frame(message.data)
+            header, events = wire.decode_frame(message.data, self._opener)
         except MalformedFrame:
             self.poison += 1
             return
