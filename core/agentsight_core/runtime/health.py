@@ -1,4 +1,4 @@
-"""`python -m agentsight_core.runtime.health agent|aggregator`: is it ready? For container health checks.
+"""`python -m agentsight_core.runtime.health agent|aggregator`: is it ready? For health checks.
 
 Asks the service of this container on its own telemetry port, found by its note in the state
 directory. Exit status 0 if it answers that it is ready, else 1 with the reason. Must not need
