@@ -11,6 +11,7 @@
 #include "file.h"
 #include "lib/ring.bpf.h"
 #include "lib/sessions.bpf.h"
+#include "stdio.bpf.c"
 
 #define TS_COMPAT 2
 
@@ -209,6 +210,10 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 		return 0;
 	opening.session = session_of(tgid);
 	if (!opening.session || bpf_get_current_task_btf()->thread_info.status & TS_COMPAT)
+		return 0;
+	if (result > 0 && regs->rdi <= 2 && control.stdio)
+		stdio_call_ended(regs, opening.session, result);
+	if (!control.files)
 		return 0;
 	switch (regs->orig_rax) {
 	case __NR_openat:

@@ -6,10 +6,9 @@
  * return belongs to and tells a call within a call (SSL_read_ex calling ssl_read_internal, or TLS
  * inside TLS) from its sibling.
  */
-#include "lib/connections.bpf.h"
+#include "lib/payload.bpf.h"
 
 #define MAX_NESTED_CALLS 4 /* a power of two */
-#define MAX_PIECES	 1024
 /* A memory BIO is flushed, or was filled, in the same event loop step. */
 #define SAME_STEP_NS 20000000ull
 
@@ -40,111 +39,6 @@ struct {
 	__type(key, int);
 	__type(value, struct tls_thread);
 } tls_threads SEC(".maps");
-
-struct piece {
-	__u64 connection;
-	__u64 session;
-	__u64 lost_bytes;
-	__u64 from;
-	__u32 length;
-	__u32 type;
-};
-
-static __always_inline int fill_piece(struct tls_record *record, struct piece *piece, __u32 room)
-{
-	__u32 length = piece->length;
-
-	record->connection = piece->connection;
-	record->lost_bytes = piece->lost_bytes;
-	record->length = length;
-	record->reserved = 0;
-	/* Tells the verifier what the choice of the size has made sure; opaque to the compiler,
-	 * which would drop it. */
-	asm volatile("if %0 <= %1 goto +1\n\t%0 = %1" : "+r"(length) : "r"(room));
-	if (bpf_probe_read_user(record->payload, length, (void *)piece->from)) {
-		discard_unreadable(CLASS_TLS, record, piece->length);
-		return -1;
-	}
-	submit_record(CLASS_TLS, record, piece->length);
-	return 0;
-}
-
-/* Reservations must have a constant size: the smallest class that fits. */
-#define EMIT_IF_FITS(room)                                                              \
-	if (piece->length <= (room)) {                                                  \
-		record = begin_record(CLASS_TLS, piece->type, sizeof(*record) + (room), \
-				      piece->length, piece->session);                   \
-		return record ? fill_piece(record, piece, room) : -1;                   \
-	}
-
-/* Global, so that the verifier looks at it apart from the loop around it. */
-__noinline int emit_piece(struct piece *piece)
-{
-	struct tls_record *record;
-
-	if (!piece)
-		return -1;
-	EMIT_IF_FITS(64);
-	EMIT_IF_FITS(128);
-	EMIT_IF_FITS(256);
-	EMIT_IF_FITS(512);
-	EMIT_IF_FITS(1024);
-	EMIT_IF_FITS(2048);
-	EMIT_IF_FITS(4096);
-	EMIT_IF_FITS(8192);
-	EMIT_IF_FITS(TLS_PIECE_BYTES);
-	return -1;
-}
-
-struct payload {
-	struct connection *connection;
-	__u64 from;
-	__u64 taken;
-	__u64 offset;
-	__u64 written;
-	struct piece piece;
-};
-
-static long emit_next(__u32 index, struct payload *payload)
-{
-	struct connection *connection = payload->connection;
-	struct piece *piece = &payload->piece;
-	__u64 rest = payload->taken - payload->offset, *lost;
-
-	lost = payload->written ? &connection->lost_bytes[1] : &connection->lost_bytes[0];
-	piece->lost_bytes = *lost;
-	piece->from = payload->from + payload->offset;
-	piece->length = rest < TLS_PIECE_BYTES ? rest : TLS_PIECE_BYTES;
-	if (emit_piece(piece)) {
-		*lost += piece->length;
-	} else {
-		*lost = 0;
-		connection->flags |= CONNECTION_ANNOUNCED;
-	}
-	payload->offset += piece->length;
-	return payload->offset >= payload->taken;
-}
-
-static __always_inline void emit_payload(struct connection *connection, __u64 session, __u64 from,
-					 __u64 length, bool written)
-{
-	struct payload payload = {
-		.connection = connection,
-		.from = from,
-		.taken = length < settings.max_payload_bytes ? length : settings.max_payload_bytes,
-		.written = written,
-		.piece.connection = connection->id,
-		.piece.session = session,
-		.piece.type = written ? RECORD_TLS_WRITTEN : RECORD_TLS_READ,
-	};
-
-	bpf_loop(MAX_PIECES, emit_next, &payload, 0);
-	if (payload.taken < length) {
-		connection->lost_bytes[written] += length - payload.taken;
-		COUNT(CLASS_TLS, truncated, 1);
-		COUNT(CLASS_TLS, truncated_bytes, length - payload.taken);
-	}
-}
 
 /* Call number `index`; masked where the compiler cannot see it, as the verifier forgets the bounds.
  */
@@ -297,7 +191,7 @@ int tls_return(struct pt_regs *ctx)
 	if (written && !(connection->flags & CONNECTION_BOUND))
 		note_pending(thread, call.ssl, moved);
 	emit_payload(connection, session_of(bpf_get_current_pid_tgid() >> 32), call.buffer, moved,
-		     written);
+		     written, SOURCE_TLS);
 	return 0;
 }
 

@@ -18,6 +18,15 @@ enum tls_hook {
 	/* ssize_t f(session, void *, size_t): a 64-bit length, <= 0 is an error. */
 	TLS_HOOK_READ_LONG = 4,
 	TLS_HOOK_WRITE_LONG = 5,
+	/* PRInt32 PR_Read(PRFileDesc *, void *, PRInt32), only where a layer lies above the file.
+	 */
+	TLS_HOOK_READ_LAYERED = 6,
+	TLS_HOOK_WRITE_LAYERED = 7,
+	/* tls_go: func (*Conn) Read([]byte) (int, error) and its RETs, Write, Close. */
+	TLS_HOOK_GO_READ = 32,
+	TLS_HOOK_GO_WRITE = 33,
+	TLS_HOOK_GO_READ_END = 34,
+	TLS_HOOK_GO_CLOSE = 35,
 };
 
 #define TLS_HOOK_WRITTEN 1
@@ -26,13 +35,27 @@ enum tls_hook {
 /* One TLS record is at most 16 KiB, so is one piece of a longer call. */
 #define TLS_PIECE_BYTES 16384
 
+/* Where plaintext was taken; the same for all of a connection. */
+enum payload_source {
+	SOURCE_TLS = 0,
+	/* A TCP socket on which no TLS is spoken. */
+	SOURCE_SOCKET = 1,
+	/* Standard input (read) and output (written) of a process, where they are pipes. */
+	SOURCE_STDIO = 2,
+	/* Standard error, where it is a pipe. */
+	SOURCE_STDERR = 3,
+	/* Lines that readline gave to a shell (read). */
+	SOURCE_READLINE = 4,
+};
+
 struct tls_record {
 	struct record_header header;
 	__u64 connection;
 	/* Bytes of this direction that are missing right before `payload`. */
 	__u64 lost_bytes;
 	__u32 length;
-	__u32 reserved;
+	/* enum payload_source */
+	__u32 source;
 	__u8 payload[];
 };
 

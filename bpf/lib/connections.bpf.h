@@ -27,6 +27,15 @@ enum connection_flags {
 	CONNECTION_BOUND = 2,
 	/* Our side has closed the socket: what is written now is another connection. */
 	CONNECTION_SOCKET_GONE = 4,
+	/* What is read, or written, is not taken for the rest of the connection's life. */
+	CONNECTION_OFF_READ = 8,
+	CONNECTION_OFF_WRITTEN = 16,
+	/* Something of the direction has been taken. */
+	CONNECTION_BEGUN_READ = 32,
+	CONNECTION_BEGUN_WRITTEN = 64,
+	/* What the descriptor is has been looked at. */
+	CONNECTION_CHECKED_READ = 128,
+	CONNECTION_CHECKED_WRITTEN = 256,
 };
 
 struct connection {
@@ -37,8 +46,14 @@ struct connection {
 	/* Bytes lost since the last record that got through; [1] written, [0] read. */
 	__u64 lost_bytes[2];
 	__u32 flags;
+	/* Standard streams: what was taken before user space knew what it is, and how many calls
+	 * moved something that cannot be JSON-RPC. */
+	__u32 unjudged_bytes;
+	__u32 strikes;
 	__u32 reserved;
 };
+
+#define CONNECTION_OFF (CONNECTION_OFF_READ | CONNECTION_OFF_WRITTEN)
 
 /* LRU: connections that never saw SSL_free must not fill it for ever. */
 struct {
@@ -48,7 +63,13 @@ struct {
 	__type(value, struct connection);
 } connections SEC(".maps");
 
-/* Connections whose content does not interest, by id; written by user space. */
+enum verdict {
+	VERDICT_MUTED = 1,
+	/* Standard streams: they have shown that they are what is looked for. */
+	VERDICT_WANTED = 2,
+};
+
+/* Connections whose content does not interest, by id, and what else user space has found out. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);

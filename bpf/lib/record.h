@@ -43,6 +43,7 @@ enum record_class {
 	CLASS_PROCESS,
 	CLASS_FILE,
 	CLASS_NET,
+	CLASS_STDIO,
 	CLASS_COUNT,
 };
 
@@ -61,6 +62,9 @@ struct class_counters {
 	__u64 truncated_bytes;
 	/* Processes, connections, files or sockets that found their map full. */
 	__u64 map_full;
+	/* Payload that was seen not to be wanted before it was taken. */
+	__u64 filtered;
+	__u64 filtered_bytes;
 };
 
 /* Written by user space while the programs run. */
@@ -71,6 +75,13 @@ struct control {
 	__u32 discover;
 	/* Grows whenever `enabled` becomes 1: what happened before was not seen. */
 	__u64 generation;
+	/* What the program after every system call looks at: files, and standard streams. */
+	__u32 files;
+	__u32 stdio;
+	/* Of what is no JSON-RPC on standard streams so much is taken; 0 = nothing. */
+	__u32 output_bytes;
+	/* Watch TCP sockets without TLS. */
+	__u32 sockets;
 };
 
 /* Fixed before the programs are loaded. */

@@ -11,7 +11,7 @@ from agentsight_agent.bpf.libbpf import library
 from agentsight_agent.bpf.objects import BpfObject, ProbeError
 
 # enum record_class
-CLASSES = ("tls", "process", "file", "net")
+CLASSES = ("tls", "process", "file", "net", "stdio")
 _INFO_BYTES = 256
 # struct bpf_prog_info.recursion_misses (include/uapi/linux/bpf.h, since 5.12)
 _RECURSION_MISSES_OFFSET = 208
@@ -37,6 +37,9 @@ class ClassCounters:
     truncated_bytes: int = 0
     # Processes, connections, files or sockets that found their map full.
     map_full: int = 0
+    # Calls whose payload was seen not to be wanted before it was taken.
+    filtered: int = 0
+    filtered_bytes: int = 0
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -52,6 +55,7 @@ class KernelCounters:
     process: ClassCounters = field(default_factory=ClassCounters)
     file: ClassCounters = field(default_factory=ClassCounters)
     net: ClassCounters = field(default_factory=ClassCounters)
+    stdio: ClassCounters = field(default_factory=ClassCounters)
     # Runs that the kernel left out because the same program was running on that CPU already.
     missed_runs: int = 0
 
@@ -70,16 +74,17 @@ class KernelCounters:
         return sum(sum(one.dropped.values()) for one in self.by_class().values())
 
 
+_MAP_FULL = [field.name for field in fields(ClassCounters)].index("map_full")
 _COUNTERS = struct.Struct(f"<{len(fields(ClassCounters))}Q")
 
 
 def read_counters(loaded: BpfObject, untrackable: int) -> KernelCounters:
     """Sum up the counters map; `untrackable` processes found no room when user space added them."""
     totals = [_class_total(loaded, index) for index in range(len(CLASSES))]
-    totals[CLASSES.index("process")][-1] += untrackable
-    tls, process, file, net = (ClassCounters(*total) for total in totals)
+    totals[CLASSES.index("process")][_MAP_FULL] += untrackable
+    tls, process, file, net, stdio = (ClassCounters(*total) for total in totals)
     missed = sum(_missed_runs(fd) for fd in loaded.program_fds())
-    return KernelCounters(tls, process, file, net, missed)
+    return KernelCounters(tls, process, file, net, stdio, missed)
 
 
 def _class_total(loaded: BpfObject, index: int) -> list[int]:

@@ -30,7 +30,7 @@ from agentsight_agent.bpf.uprobes import (
 _OBJECT = Path(__file__).with_name("agentsight.bpf.o")
 _UPROBES = ("tls_enter", "tls_return", "tls_free")
 _ALWAYS = ("process_forked", "process_executed", "process_exited")
-_FILES = "file_call_ended"
+_CALLS = "file_call_ended"
 _NETWORK = "socket_state_changed"
 # Program to the tracepoint that older kernels lack (both since 6.3). Without them connections have
 # no peer address.
@@ -38,7 +38,9 @@ _OPTIONAL = {
     "tls_socket_sent": "sock_send_length",
     "tls_socket_received": "sock_recv_length",
 }
-_CONTROL = struct.Struct("<IIQ")
+_CONTROL = struct.Struct("<IIQIIII")
+# enum verdict
+_MUTED, _WANTED = b"\1", b"\2"
 _SETTINGS = struct.Struct("<QQII")
 _MIN_RING_BYTES = 256 << 10
 _MAX_ARGV_BYTES = 64 << 10
@@ -126,7 +128,10 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._enabled = True
         self._generation = 1
         self._tls_links: list[TlsLink] = []
-        self._file_link: int | None = None
+        self._call_link: int | None = None
+        self._files = False
+        self._stdio = False
+        self._output_bytes = 0
         self._network_link: int | None = None
         self._untrackable = 0
         self._object = BpfObject(_OBJECT)
@@ -210,7 +215,11 @@ class Kernel(AbstractContextManager["Kernel"]):
 
     def mute(self, connection: int) -> None:
         """Capture nothing more of a connection."""
-        self._object.map("muted_connections").update(connection.to_bytes(8, "little"), b"\1")
+        self._object.map("muted_connections").update(connection.to_bytes(8, "little"), _MUTED)
+
+    def want(self, connection: int) -> None:
+        """Take all that goes over standard streams that have shown to be wanted."""
+        self._object.map("muted_connections").update(connection.to_bytes(8, "little"), _WANTED)
 
     def unmute(self, connection: int) -> None:
         """Capture a connection again; nothing tells what was left out meanwhile."""
@@ -236,7 +245,15 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._write_control()
 
     def _write_control(self) -> None:
-        value = _CONTROL.pack(self._enabled, self._discover, self._generation)
+        value = _CONTROL.pack(
+            self._enabled,
+            self._discover,
+            self._generation,
+            self._files,
+            self._stdio,
+            self._output_bytes,
+            0,
+        )
         self._object.map(".bss.control").update(bytes(4), value)
 
     def attach_tls(self, path: str, hooks: Sequence[TlsHook]) -> TlsLink:
@@ -274,11 +291,29 @@ class Kernel(AbstractContextManager["Kernel"]):
         While it is on it costs every system call of the machine some 0.1 µs, so keep it off when no
         process is tracked. Files that were opened before are not seen.
         """
-        if on and self._file_link is None:
-            self._file_link = self._object.attach(_FILES)
-        elif not on and self._file_link is not None:
-            self._object.detach(self._file_link)
-            self._file_link = None
+        if on != self._files:
+            self._files = on
+            self._watch_calls()
+
+    def watch_stdio(self, on: bool, *, output_bytes: int = 0) -> None:
+        """Begin or stop watching the standard streams of tracked processes, where they are pipes.
+
+        JSON-RPC is taken, and of all else the first `output_bytes` of each process. Costs what
+        `watch_files` costs, but not a second time.
+        """
+        if (on, output_bytes) != (self._stdio, self._output_bytes):
+            self._stdio, self._output_bytes = on, output_bytes
+            self._watch_calls()
+
+    def _watch_calls(self) -> None:
+        """Attach to the end of all system calls while something there is looked at."""
+        self._write_control()
+        wanted = self._files or self._stdio
+        if wanted and self._call_link is None:
+            self._call_link = self._object.attach(_CALLS)
+        elif not wanted and self._call_link is not None:
+            self._object.detach(self._call_link)
+            self._call_link = None
 
     def watch_network(self, on: bool) -> None:
         """Begin or stop watching the TCP connections of tracked processes."""

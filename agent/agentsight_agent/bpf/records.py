@@ -5,8 +5,23 @@ Plain data, built by the drain in C with positional arguments: the order of fiel
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+
+class PayloadSource(enum.IntEnum):
+    """Where plaintext was taken: `enum payload_source` of bpf/tls.h."""
+
+    TLS = 0
+    # A TCP socket on which no TLS is spoken.
+    SOCKET = 1
+    # Standard input (read) and output (written) of a process, where they are pipes.
+    STDIO = 2
+    # Standard error (written), where it is a pipe.
+    STDERR = 3
+    # Lines that readline gave to a shell (read).
+    READLINE = 4
 
 
 @dataclass(slots=True)
@@ -31,6 +46,7 @@ class TlsRun:
     # the ring had no space, unreadable memory, and the ends of calls above max_payload_bytes.
     # Inside a run nothing is missing.
     lost_bytes: int
+    source: int = PayloadSource.TLS
 
 
 @dataclass(slots=True)

@@ -192,12 +192,12 @@ static PyObject *make_run(struct batch *batch, const struct run *run)
 	}
 	if (offset_view && time_view)
 		item = make_item(batch, TLS_RUN,
-				 Py_BuildValue("(KKIIKOOOOK)", (unsigned long long)run->connection,
+				 Py_BuildValue("(KKIIKOOOOKI)", (unsigned long long)run->connection,
 					       (unsigned long long)run->session, run->pid, run->tid,
 					       (unsigned long long)run->cgroup,
 					       run->written ? Py_True : Py_False, payload,
 					       offset_view, time_view,
-					       (unsigned long long)run->lost_bytes));
+					       (unsigned long long)run->lost_bytes, run->source));
 	Py_XDECREF(payload);
 	Py_XDECREF(offsets);
 	Py_XDECREF(times);

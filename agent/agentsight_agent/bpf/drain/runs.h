@@ -22,7 +22,7 @@ struct piece {
 
 struct run {
 	uint64_t connection, session, cgroup, lost_bytes;
-	uint32_t pid, tid;
+	uint32_t pid, tid, source;
 	bool written;
 	size_t bytes;
 	uint32_t piece_count;
