@@ -20,6 +20,7 @@ from agentsight_core.parsers.messages import (
     HttpMessage,
     RequestStarted,
     ResponseStarted,
+    WebSocketMessage,
 )
 from agentsight_core.pb import events_pb2 as pb
 
@@ -101,9 +102,14 @@ class Redactor:
         exchange = self._exchange(stream_key, message)
         if isinstance(message, ExchangeFinished):
             del self._exchanges[stream_key, message.exchange]
+            if message.trailers and exchange.mode is not CaptureMode.FULL:
+                trailers = self._headers(exchange.mode, message.trailers)
+                message = msgspec.structs.replace(message, trailers=trailers)
         match message:
             case BodyPart():
                 return self._body_part(stream_key, exchange, message)
+            case WebSocketMessage():
+                return self._websocket(exchange.mode, message)
             case ExchangeFinished() if exchange.tightened:
                 return self._finish_cut(stream_key, exchange, message)
             case ExchangeFinished():
@@ -224,10 +230,32 @@ class Redactor:
         return self._replace(rule, value.encode("utf-8", "surrogateescape")).decode()
 
     def _text(self, text: str) -> str:
-        data = text.encode("utf-8", "surrogateescape")
+        return self._bytes(text.encode("utf-8", "surrogateescape")).decode(
+            "utf-8", "surrogateescape"
+        )
+
+    def _bytes(self, data: bytes) -> bytes:
         redactor = TextRedactor(self._scanner, self._replace)
         parts = (redactor.feed(data, (0,), (0,))[0], redactor.flush()[0])
-        return b"".join(parts).decode("utf-8", "surrogateescape")
+        return b"".join(parts)
+
+    def _websocket(self, mode: CaptureMode, message: WebSocketMessage) -> list[HttpMessage]:
+        """Redact a message; without content it still tells its kind and its time."""
+        if mode is CaptureMode.FULL:
+            return [message]
+        if mode is CaptureMode.NONE:
+            self._drop("mode", len(message.data))
+            return []
+        if mode is CaptureMode.METADATA:
+            self._drop("mode", len(message.data))
+            return [msgspec.structs.replace(message, data=b"", problem="the mode keeps no content")]
+        try:
+            data = self._bytes(message.data)
+        except Exception:  # noqa: BLE001 - fails closed, see argv
+            self.failures += 1
+            self._drop("failed", len(message.data))
+            return [msgspec.structs.replace(message, data=b"", problem="the redaction failed")]
+        return [msgspec.structs.replace(message, data=data)]
 
     def _body(self, stream_key: Hashable, part: BodyPart) -> list[HttpMessage]:
         key = (stream_key, part.exchange, part.direction)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agentsight_core.parsers.messages import ExchangeFinished
+from agentsight_core.parsers.messages import ExchangeFinished, Headers
 from agentsight_core.pb import events_pb2 as pb
 
 
@@ -39,6 +39,11 @@ class OpenExchange:
     response: Progress = field(default_factory=Progress)
     outcome: pb.HttpOutcome = pb.HTTP_OUTCOME_COMPLETE
     errors: list[str] = field(default_factory=list)
+    # Fields behind the body of the response.
+    trailers: Headers = ()
+    # Messages that the bodies are made of, where they are: gRPC, WebSocket.
+    request_messages: int = 0
+    response_messages: int = 0
 
     def fail(self, outcome: pb.HttpOutcome, error: str) -> None:
         """Record what went wrong; the first outcome stands, as the others follow from it."""
@@ -64,6 +69,9 @@ class OpenExchange:
             request_truncated=self.request.truncated,
             response_truncated=self.response.truncated,
             request_end_ns=self.request_end_ns,
+            trailers=self.trailers,
+            request_messages=self.request_messages,
+            response_messages=self.response_messages,
         )
 
 

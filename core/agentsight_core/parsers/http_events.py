@@ -15,12 +15,19 @@ from agentsight_core.parsers.messages import (
     HttpMessage,
     RequestStarted,
     ResponseStarted,
+    WebSocketKind,
+    WebSocketMessage,
 )
 from agentsight_core.parsers.pieces import cut
 from agentsight_core.pb import events_pb2 as pb
 
 # Longer body parts become several events, so that a frame can hold any of them.
 MAX_BODY_EVENT_BYTES = 256 * 1024
+_KINDS = {
+    WebSocketKind.TEXT: pb.WEB_SOCKET_KIND_TEXT,
+    WebSocketKind.BINARY: pb.WEB_SOCKET_KIND_BINARY,
+    WebSocketKind.CLOSE: pb.WEB_SOCKET_KIND_CLOSE,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +61,8 @@ def to_events(message: HttpMessage, origin: Origin) -> list[pb.Event]:
             return [_event(origin, message.time_ns, http_response_started=response)]
         case BodyPart():
             return _body(message, origin)
+        case WebSocketMessage():
+            return _websocket(message, origin)
         case ExchangeFinished():
             return [_event(origin, message.time_ns, http_finished=_finished(message, origin))]
         case _:
@@ -68,6 +77,7 @@ def _event(
     http_response_started: pb.HttpResponseStarted | None = None,
     http_body: pb.HttpBody | None = None,
     http_finished: pb.HttpFinished | None = None,
+    websocket_message: pb.WebSocketMessage | None = None,
 ) -> pb.Event:
     return pb.Event(
         boot_ns=time_ns,
@@ -79,6 +89,7 @@ def _event(
         http_response_started=http_response_started,
         http_body=http_body,
         http_finished=http_finished,
+        websocket_message=websocket_message,
     )
 
 
@@ -89,7 +100,7 @@ def _headers(headers: Headers) -> list[pb.Header]:
 def _request(message: RequestStarted, origin: Origin) -> pb.HttpRequestStarted:
     scheme, authority = _absolute_form(message.target)
     host = next((value for name, value in message.headers if name == "host"), "")
-    if message.method == "CONNECT":
+    if message.method == "CONNECT" and not _is_extended_connect(message.headers):
         authority = message.target
     return pb.HttpRequestStarted(
         connection=origin.connection,
@@ -103,6 +114,11 @@ def _request(message: RequestStarted, origin: Origin) -> pb.HttpRequestStarted:
         peer_address=origin.peer_address,
         peer_port=origin.peer_port,
     )
+
+
+def _is_extended_connect(headers: Headers) -> bool:
+    """Whether CONNECT has a path and a Host of its own (RFC 8441)."""
+    return any(name == ":protocol" for name, _ in headers)
 
 
 def _absolute_form(target: str) -> tuple[str, str]:
@@ -132,6 +148,26 @@ def _body(message: BodyPart, origin: Origin) -> list[pb.Event]:
     return events
 
 
+def _websocket(message: WebSocketMessage, origin: Origin) -> list[pb.Event]:
+    size = len(message.data)
+    events = []
+    for start in range(0, max(size, 1), MAX_BODY_EVENT_BYTES):
+        end = min(start + MAX_BODY_EVENT_BYTES, size)
+        part = pb.WebSocketMessage(
+            connection=origin.connection,
+            exchange=message.exchange,
+            direction=message.direction,
+            kind=_KINDS[message.kind],
+            data=message.data[start:end],
+            start_boot_ns=message.start_ns,
+            close_code=message.close_code,
+            continues=end < size,
+            problem=message.problem,
+        )
+        events.append(_event(origin, message.time_ns, websocket_message=part))
+    return events
+
+
 def _finished(message: ExchangeFinished, origin: Origin) -> pb.HttpFinished:
     return pb.HttpFinished(
         connection=origin.connection,
@@ -144,4 +180,7 @@ def _finished(message: ExchangeFinished, origin: Origin) -> pb.HttpFinished:
         request_truncated=message.request_truncated,
         response_truncated=message.response_truncated,
         request_end_boot_ns=message.request_end_ns,
+        trailers=_headers(message.trailers),
+        request_messages=message.request_messages,
+        response_messages=message.response_messages,
     )

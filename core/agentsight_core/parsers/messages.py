@@ -30,7 +30,7 @@ class RequestStarted(msgspec.Struct, frozen=True, gc=False):
     time_ns: int
     method: str
     target: str
-    # "1.0" or "1.1"
+    # "1.0", "1.1" or "2"
     version: str
     # Names in lower case, values decoded as latin-1, in wire order.
     headers: Headers
@@ -75,9 +75,38 @@ class ExchangeFinished(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     response_truncated: bool
     # When the last byte of the request was seen; 0 if it never was.
     request_end_ns: int
+    # Fields behind the body of an HTTP/2 response: grpc-status…
+    trailers: Headers = ()
+    # Messages that the bodies are made of, where they are: gRPC, WebSocket.
+    request_messages: int = 0
+    response_messages: int = 0
 
 
-HttpMessage = RequestStarted | ResponseStarted | BodyPart | ExchangeFinished
+class WebSocketKind(enum.Enum):
+    """What a WebSocket message is."""
+
+    TEXT = "text"
+    BINARY = "binary"
+    CLOSE = "close"
+
+
+class WebSocketMessage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One message of an exchange that has become a WebSocket, whole and inflated."""
+
+    exchange: int
+    direction: pb.Direction
+    kind: WebSocketKind
+    data: bytes
+    # When its first and its last byte came.
+    start_ns: int
+    time_ns: int
+    # Of a close: the code, 1005 when there is none (RFC 6455 section 7.1.5).
+    close_code: int = 0
+    # Why `data` is not the whole message; "" if it is.
+    problem: str = ""
+
+
+HttpMessage = RequestStarted | ResponseStarted | BodyPart | WebSocketMessage | ExchangeFinished
 
 
 class Malformed(msgspec.Struct, frozen=True, gc=False):

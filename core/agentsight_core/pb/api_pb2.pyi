@@ -170,7 +170,7 @@ class PurgeLettersResponse(_message.Message):
     def __init__(self, purged: _Optional[int] = ...) -> None: ...
 
 class MemberStatus(_message.Message):
-    __slots__ = ("kind", "name", "version", "started_ns", "time_ns", "config_generation", "config_error", "partitions", "ledger", "api_address")
+    __slots__ = ("kind", "name", "version", "started_ns", "time_ns", "config_generation", "config_error", "partitions", "ledger", "api_address", "exports", "coordination")
     KIND_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -181,6 +181,8 @@ class MemberStatus(_message.Message):
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
     LEDGER_FIELD_NUMBER: _ClassVar[int]
     API_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    EXPORTS_FIELD_NUMBER: _ClassVar[int]
+    COORDINATION_FIELD_NUMBER: _ClassVar[int]
     kind: str
     name: str
     version: str
@@ -191,7 +193,37 @@ class MemberStatus(_message.Message):
     partitions: _containers.RepeatedCompositeFieldContainer[PartitionStatus]
     ledger: _containers.RepeatedCompositeFieldContainer[LedgerStage]
     api_address: str
-    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., started_ns: _Optional[int] = ..., time_ns: _Optional[int] = ..., config_generation: _Optional[int] = ..., config_error: _Optional[str] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., ledger: _Optional[_Iterable[_Union[LedgerStage, _Mapping]]] = ..., api_address: _Optional[str] = ...) -> None: ...
+    exports: _containers.RepeatedCompositeFieldContainer[ExportStatus]
+    coordination: CoordinationStatus
+    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., started_ns: _Optional[int] = ..., time_ns: _Optional[int] = ..., config_generation: _Optional[int] = ..., config_error: _Optional[str] = ..., partitions: _Optional[_Iterable[_Union[PartitionStatus, _Mapping]]] = ..., ledger: _Optional[_Iterable[_Union[LedgerStage, _Mapping]]] = ..., api_address: _Optional[str] = ..., exports: _Optional[_Iterable[_Union[ExportStatus, _Mapping]]] = ..., coordination: _Optional[_Union[CoordinationStatus, _Mapping]] = ...) -> None: ...
+
+class ExportStatus(_message.Message):
+    __slots__ = ("exporter", "partitions", "behind", "retries", "is_off")
+    EXPORTER_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_FIELD_NUMBER: _ClassVar[int]
+    RETRIES_FIELD_NUMBER: _ClassVar[int]
+    IS_OFF_FIELD_NUMBER: _ClassVar[int]
+    exporter: str
+    partitions: int
+    behind: int
+    retries: int
+    is_off: bool
+    def __init__(self, exporter: _Optional[str] = ..., partitions: _Optional[int] = ..., behind: _Optional[int] = ..., retries: _Optional[int] = ..., is_off: _Optional[bool] = ...) -> None: ...
+
+class CoordinationStatus(_message.Message):
+    __slots__ = ("is_leader", "lease_left_ms", "assignments", "takeovers", "etcd_errors")
+    IS_LEADER_FIELD_NUMBER: _ClassVar[int]
+    LEASE_LEFT_MS_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    TAKEOVERS_FIELD_NUMBER: _ClassVar[int]
+    ETCD_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    is_leader: bool
+    lease_left_ms: int
+    assignments: int
+    takeovers: int
+    etcd_errors: int
+    def __init__(self, is_leader: _Optional[bool] = ..., lease_left_ms: _Optional[int] = ..., assignments: _Optional[int] = ..., takeovers: _Optional[int] = ..., etcd_errors: _Optional[int] = ...) -> None: ...
 
 class PartitionStatus(_message.Message):
     __slots__ = ("partition", "owner", "fence", "position")

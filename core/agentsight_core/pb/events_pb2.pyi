@@ -34,6 +34,13 @@ class HttpOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HTTP_OUTCOME_GAP: _ClassVar[HttpOutcome]
     HTTP_OUTCOME_UPGRADED: _ClassVar[HttpOutcome]
     HTTP_OUTCOME_UNFINISHED: _ClassVar[HttpOutcome]
+
+class WebSocketKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WEB_SOCKET_KIND_UNSPECIFIED: _ClassVar[WebSocketKind]
+    WEB_SOCKET_KIND_TEXT: _ClassVar[WebSocketKind]
+    WEB_SOCKET_KIND_BINARY: _ClassVar[WebSocketKind]
+    WEB_SOCKET_KIND_CLOSE: _ClassVar[WebSocketKind]
 CODEC_UNSPECIFIED: Codec
 CODEC_ZSTD: Codec
 SESSION_ORIGIN_UNSPECIFIED: SessionOrigin
@@ -50,6 +57,10 @@ HTTP_OUTCOME_MALFORMED: HttpOutcome
 HTTP_OUTCOME_GAP: HttpOutcome
 HTTP_OUTCOME_UPGRADED: HttpOutcome
 HTTP_OUTCOME_UNFINISHED: HttpOutcome
+WEB_SOCKET_KIND_UNSPECIFIED: WebSocketKind
+WEB_SOCKET_KIND_TEXT: WebSocketKind
+WEB_SOCKET_KIND_BINARY: WebSocketKind
+WEB_SOCKET_KIND_CLOSE: WebSocketKind
 
 class Frame(_message.Message):
     __slots__ = ("header", "codec", "body", "key_id")
@@ -88,7 +99,7 @@ class EventBatch(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick")
+    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "websocket_message")
     BOOT_NS_FIELD_NUMBER: _ClassVar[int]
     WALL_NS_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -109,6 +120,7 @@ class Event(_message.Message):
     NET_CLOSED_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
     TICK_FIELD_NUMBER: _ClassVar[int]
+    WEBSOCKET_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     boot_ns: int
     wall_ns: int
     session: int
@@ -129,7 +141,8 @@ class Event(_message.Message):
     net_closed: NetClosed
     lost: Lost
     tick: Tick
-    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ...) -> None: ...
+    websocket_message: WebSocketMessage
+    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ...) -> None: ...
 
 class SessionStarted(_message.Message):
     __slots__ = ("root_pid", "root_start_boot_ns", "origin", "rule", "agent_name", "argv", "cwd", "exe", "uid", "container_id", "node", "cluster")
@@ -272,7 +285,7 @@ class HttpBody(_message.Message):
     def __init__(self, connection: _Optional[int] = ..., exchange: _Optional[int] = ..., direction: _Optional[_Union[Direction, str]] = ..., data: _Optional[bytes] = ..., piece_offsets: _Optional[_Iterable[int]] = ..., piece_boot_ns: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class HttpFinished(_message.Message):
-    __slots__ = ("connection", "exchange", "outcome", "error", "request_bytes", "response_bytes", "lost_bytes", "request_truncated", "response_truncated", "request_end_boot_ns")
+    __slots__ = ("connection", "exchange", "outcome", "error", "request_bytes", "response_bytes", "lost_bytes", "request_truncated", "response_truncated", "request_end_boot_ns", "trailers", "request_messages", "response_messages")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -283,6 +296,9 @@ class HttpFinished(_message.Message):
     REQUEST_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     REQUEST_END_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    TRAILERS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     connection: int
     exchange: int
     outcome: HttpOutcome
@@ -293,7 +309,32 @@ class HttpFinished(_message.Message):
     request_truncated: bool
     response_truncated: bool
     request_end_boot_ns: int
-    def __init__(self, connection: _Optional[int] = ..., exchange: _Optional[int] = ..., outcome: _Optional[_Union[HttpOutcome, str]] = ..., error: _Optional[str] = ..., request_bytes: _Optional[int] = ..., response_bytes: _Optional[int] = ..., lost_bytes: _Optional[int] = ..., request_truncated: _Optional[bool] = ..., response_truncated: _Optional[bool] = ..., request_end_boot_ns: _Optional[int] = ...) -> None: ...
+    trailers: _containers.RepeatedCompositeFieldContainer[Header]
+    request_messages: int
+    response_messages: int
+    def __init__(self, connection: _Optional[int] = ..., exchange: _Optional[int] = ..., outcome: _Optional[_Union[HttpOutcome, str]] = ..., error: _Optional[str] = ..., request_bytes: _Optional[int] = ..., response_bytes: _Optional[int] = ..., lost_bytes: _Optional[int] = ..., request_truncated: _Optional[bool] = ..., response_truncated: _Optional[bool] = ..., request_end_boot_ns: _Optional[int] = ..., trailers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., request_messages: _Optional[int] = ..., response_messages: _Optional[int] = ...) -> None: ...
+
+class WebSocketMessage(_message.Message):
+    __slots__ = ("connection", "exchange", "direction", "kind", "data", "start_boot_ns", "close_code", "continues", "problem")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    START_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_CODE_FIELD_NUMBER: _ClassVar[int]
+    CONTINUES_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    connection: int
+    exchange: int
+    direction: Direction
+    kind: WebSocketKind
+    data: bytes
+    start_boot_ns: int
+    close_code: int
+    continues: bool
+    problem: str
+    def __init__(self, connection: _Optional[int] = ..., exchange: _Optional[int] = ..., direction: _Optional[_Union[Direction, str]] = ..., kind: _Optional[_Union[WebSocketKind, str]] = ..., data: _Optional[bytes] = ..., start_boot_ns: _Optional[int] = ..., close_code: _Optional[int] = ..., continues: _Optional[bool] = ..., problem: _Optional[str] = ...) -> None: ...
 
 class FileOpened(_message.Message):
     __slots__ = ("path", "flags", "result")
