@@ -15,6 +15,7 @@
 #endif
 
 #include "tls.bpf.c"
+#include "tls_go.bpf.c"
 #include "file.bpf.c"
 #include "process.bpf.c"
 #include "net.bpf.c"

@@ -6,8 +6,10 @@
  * return belongs to and tells a call within a call (SSL_read_ex calling ssl_read_internal, or TLS
  * inside TLS) from its sibling.
  */
+#include "lib/goroutines.bpf.h"
 #include "lib/payload.bpf.h"
 
+#define PR_MSG_PEEK	 2 /* NSPR, prio.h */
 #define MAX_NESTED_CALLS 4 /* a power of two */
 /* A memory BIO is flushed, or was filled, in the same event loop step. */
 #define SAME_STEP_NS 20000000ull
@@ -28,6 +30,8 @@ struct tls_thread {
 	__u64 pending_ssl;
 	__u64 pending_bytes;
 	__u64 pending_ns;
+	/* It has run a goroutine that used TLS. */
+	__u64 runs_goroutines;
 	/* The last socket that the thread read outside of a call. */
 	__u64 received_ns;
 	struct peer received_from;
@@ -96,6 +100,22 @@ static __always_inline bool pop_call(struct tls_thread *thread, __u64 stack, str
 	return false;
 }
 
+/*
+ * NSPR moves bytes of any file, and may only look at them. NSS puts itself as a layer above the
+ * file: PRFileDesc.lower, the third pointer (NSPR, prio.h).
+ */
+static __always_inline bool is_meant(struct pt_regs *ctx, __u64 descriptor)
+{
+	__u64 hook = bpf_get_attach_cookie(ctx), lower = 0;
+
+	if ((hook & TLS_HOOK_ABI) != TLS_HOOK_READ_LAYERED)
+		return true;
+	if (hook & TLS_HOOK_FLAGS && PT_REGS_PARM4(ctx) & PR_MSG_PEEK)
+		return false;
+	bpf_probe_read_user(&lower, sizeof(lower), (void *)(descriptor + 2 * sizeof(lower)));
+	return lower;
+}
+
 SEC("uprobe")
 int tls_enter(struct pt_regs *ctx)
 {
@@ -111,6 +131,8 @@ int tls_enter(struct pt_regs *ctx)
 	if (!session_of(tgid) && !is_candidate(tgid))
 		return 0;
 	call.ssl = PT_REGS_PARM1(ctx);
+	if (!is_meant(ctx, call.ssl))
+		return 0;
 	call.buffer = PT_REGS_PARM2(ctx);
 	call.length_at = PT_REGS_PARM4(ctx);
 	call.stack = PT_REGS_SP(ctx);
@@ -142,6 +164,7 @@ static __always_inline __s64 moved_bytes(struct pt_regs *ctx, struct tls_call *c
 
 	switch (hook & TLS_HOOK_ABI) {
 	case TLS_HOOK_READ:
+	case TLS_HOOK_READ_LAYERED:
 		return (__s32)PT_REGS_RC(ctx);
 	case TLS_HOOK_READ_LONG:
 		return PT_REGS_RC(ctx);
@@ -153,6 +176,14 @@ static __always_inline __s64 moved_bytes(struct pt_regs *ctx, struct tls_call *c
 		return 0;
 	}
 	return length;
+}
+
+/* What a call of the current process has moved. */
+static __always_inline void emit_plaintext(struct connection *connection, __u64 from, __u64 length,
+					   bool written)
+{
+	emit_payload(connection, session_of(bpf_get_current_pid_tgid() >> 32), from, length,
+		     written, SOURCE_TLS);
 }
 
 static __always_inline void note_pending(struct tls_thread *thread, __u64 ssl, __u64 bytes)
@@ -190,27 +221,27 @@ int tls_return(struct pt_regs *ctx)
 		return 0;
 	if (written && !(connection->flags & CONNECTION_BOUND))
 		note_pending(thread, call.ssl, moved);
-	emit_payload(connection, session_of(bpf_get_current_pid_tgid() >> 32), call.buffer, moved,
-		     written, SOURCE_TLS);
+	emit_plaintext(connection, call.buffer, moved, written);
 	return 0;
 }
 
-SEC("uprobe")
-int tls_free(struct pt_regs *ctx)
+static __noinline int end_connection(__u64 ssl)
 {
-	struct connection_key key = {};
+	struct connection_key key = {.tgid = bpf_get_current_pid_tgid() >> 32, .ssl = ssl};
 	struct connection *connection;
 
-	if (switched_off())
-		return 0;
-	key.tgid = bpf_get_current_pid_tgid() >> 32;
-	key.ssl = PT_REGS_PARM1(ctx);
 	connection = bpf_map_lookup_elem(&connections, &key);
 	if (!connection)
 		return 0;
 	announce_closed(connection);
 	bpf_map_delete_elem(&connections, &key);
 	return 0;
+}
+
+SEC("uprobe")
+int tls_free(struct pt_regs *ctx)
+{
+	return switched_off() ? 0 : end_connection(PT_REGS_PARM1(ctx));
 }
 
 /* A TLS record adds at most some 40 bytes; every 16 KiB of plaintext begins a new one. */
@@ -230,6 +261,8 @@ int BPF_PROG(tls_socket_sent, struct sock *sk, int ret, int flags)
 		return 0;
 	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
 	if (!thread || !peer_of(sk, &peer))
+		return 0;
+	if (thread->runs_goroutines && bind_goroutine(&peer))
 		return 0;
 	depth = thread->depth;
 	if (depth && depth <= MAX_NESTED_CALLS)
@@ -252,6 +285,8 @@ int BPF_PROG(tls_socket_received, struct sock *sk, int ret, int flags)
 		return 0;
 	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
 	if (!thread || !peer_of(sk, &peer))
+		return 0;
+	if (thread->runs_goroutines && bind_goroutine(&peer))
 		return 0;
 	depth = thread->depth;
 	if (depth && depth <= MAX_NESTED_CALLS)

@@ -22,6 +22,8 @@ enum tls_hook {
 	 */
 	TLS_HOOK_READ_LAYERED = 6,
 	TLS_HOOK_WRITE_LAYERED = 7,
+	/* PR_Recv(..., PRIntn flags, ...): the same, but not what it only peeks at. */
+	TLS_HOOK_RECEIVE_LAYERED = 14,
 	/* tls_go: func (*Conn) Read([]byte) (int, error) and its RETs, Write, Close. */
 	TLS_HOOK_GO_READ = 32,
 	TLS_HOOK_GO_WRITE = 33,
@@ -31,6 +33,7 @@ enum tls_hook {
 
 #define TLS_HOOK_WRITTEN 1
 #define TLS_HOOK_ABI	 6
+#define TLS_HOOK_FLAGS	 8
 
 /* One TLS record is at most 16 KiB, so is one piece of a longer call. */
 #define TLS_PIECE_BYTES 16384

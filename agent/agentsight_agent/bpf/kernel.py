@@ -28,7 +28,7 @@ from agentsight_agent.bpf.uprobes import (
 )
 
 _OBJECT = Path(__file__).with_name("agentsight.bpf.o")
-_UPROBES = ("tls_enter", "tls_return", "tls_free")
+_UPROBES = ("tls_enter", "tls_return", "tls_free", "tls_go")
 _ALWAYS = ("process_forked", "process_executed", "process_exited")
 _CALLS = "file_call_ended"
 _NETWORK = "socket_state_changed"
@@ -60,8 +60,18 @@ class HookKind(enum.IntEnum):
     # ssize_t f(session, void *, size_t), returns the length
     READ_LONG = 4
     WRITE_LONG = 5
+    # PRInt32 f(PRFileDesc *, void *, PRInt32), only where TLS is a layer above the file
+    READ_LAYERED = 6
+    WRITE_LAYERED = 7
+    # the same with the flags of PR_Recv as fourth argument
+    RECEIVE_LAYERED = 14
     # void f(SSL *), ends the connection
     FREE = 16
+    # Go's crypto/tls: the entries of Read (and each RET of it), Write and Close
+    GO_READ = 32
+    GO_WRITE = 33
+    GO_READ_END = 34
+    GO_CLOSE = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,17 +271,18 @@ class Kernel(AbstractContextManager["Kernel"]):
 
         Raises ProbeError; nothing is attached then.
         """
-        calls = [(hook.offset, int(hook.kind)) for hook in hooks if hook.kind != HookKind.FREE]
-        frees = [(hook.offset, 0) for hook in hooks if hook.kind == HookKind.FREE]
+        places = [(hook.offset, int(hook.kind)) for hook in hooks]
+        calls = [place for place in places if place[1] < HookKind.FREE]
         wanted = [
             ("tls_return", calls, True),
             ("tls_enter", calls, False),
-            ("tls_free", frees, False),
+            ("tls_free", [place for place in places if place[1] == HookKind.FREE], False),
+            ("tls_go", [place for place in places if place[1] > HookKind.FREE], False),
         ]
         with ExitStack() as attached:
-            for program, places, at_return in wanted:
-                if places:
-                    links = self._uprobes(program, path, places, at_return)
+            for program, its_places, at_return in wanted:
+                if its_places:
+                    links = self._uprobes(program, path, its_places, at_return)
                     attached.callback(links.close)
             link = TlsLink(path, attached.pop_all())
         self._tls_links = [other for other in self._tls_links if other.is_open]

@@ -15,7 +15,7 @@ import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 EM_X86_64 = 62
@@ -31,6 +31,8 @@ _SHT_DYNSYM = 11
 _STT_FUNC = 2
 _MAGIC = b"\x7fELF\x02\x01"
 
+# Enough of a function to see all that it calls.
+_CODE_BYTES = 4096
 # Every chunk is read into the same memory: fresh pages would cost more than the search.
 _CHUNK_BYTES = 1 << 18
 # Larger than any real table (Chromium with debug symbols: 0.6 GB).
@@ -57,9 +59,15 @@ class Section:
 
     name: bytes
     kind: int
+    address: int
     offset: int
     size: int
-    link: int
+    link: int = 0
+
+    def part(self, begin: int) -> Section:
+        """Return the section without its first `begin` bytes."""
+        rest = max(self.size - begin, 0)
+        return replace(self, address=self.address + begin, offset=self.offset + begin, size=rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,8 @@ class Elf(AbstractContextManager["Elf"]):
         headers = self._read_table(_SECTION_HEADER, shoff, shsize, shnum if shoff else 0)
         strings = self._read(headers[names][4], 1 << 16) if names < len(headers) else b""
         self.sections = tuple(
-            Section(strings[h[0] :].split(b"\0", 1)[0], h[1], h[4], h[5], h[6]) for h in headers
+            Section(strings[h[0] :].split(b"\0", 1)[0], h[1], h[3], h[4], h[5], h[6])
+            for h in headers
         )
 
     def _read_table(
@@ -138,6 +147,21 @@ class Elf(AbstractContextManager["Elf"]):
         offset = self.file_offset(address)
         return b"" if offset is None else self._read(offset, min(size, _CHUNK_BYTES))
 
+    def function_code(self, symbol: Symbol) -> bytes:
+        """Return the code of a function; nothing for machines whose code is not decoded."""
+        if self.machine != EM_X86_64:
+            return b""
+        return self.code(symbol.address, min(symbol.size or _CODE_BYTES, _CODE_BYTES))
+
+    def section(self, *names: bytes) -> Section | None:
+        """Return the first section that has one of `names` and content in the file."""
+        found = (s for s in self.sections if s.name in names and s.kind != _SHT_NOBITS)
+        return next(found, None)
+
+    def bytes_at(self, section: Section, at: int, size: int) -> bytes:
+        """Return up to `size` bytes that begin `at` bytes into the section."""
+        return self._read(section.offset + at, max(min(size, section.size - at, _CHUNK_BYTES), 0))
+
     def has_section(self, name: bytes) -> bool:
         """Say whether the file has a section called `name`."""
         return any(section.name == name for section in self.sections)
@@ -146,7 +170,7 @@ class Elf(AbstractContextManager["Elf"]):
         """Return the first of `texts` that stands anywhere in the section called `section`."""
         for part in self.sections:
             if part.name == section and part.kind != _SHT_NOBITS:
-                hits = self._search(texts, part)
+                hits = self.search(texts, part)
                 return next((text for text in texts if hits[text]), None)
         return None
 
@@ -169,10 +193,10 @@ class Elf(AbstractContextManager["Elf"]):
         # A linker may store "x" as the tail of "prefix_x": the byte before it may be anything.
         keys = {
             struct.pack("<I", position): wanted[text]
-            for text, positions in self._search(list(wanted), strings).items()
+            for text, positions in self.search(list(wanted), strings).items()
             for position in positions
         }
-        for key, positions in self._search(list(keys), table).items():
+        for key, positions in self.search(list(keys), table).items():
             for position in positions:
                 symbol = self._symbol(table, position)
                 if symbol is not None:
@@ -185,7 +209,7 @@ class Elf(AbstractContextManager["Elf"]):
         _, info, _, section, address, size = _SYMBOL.unpack(data)
         return Symbol(address, size) if info & 0xF == _STT_FUNC and section and address else None
 
-    def _search(self, needles: Sequence[bytes], part: Section) -> dict[bytes, list[int]]:
+    def search(self, needles: Sequence[bytes], part: Section) -> dict[bytes, list[int]]:
         """Return where each needle stands in `part`, relative to its beginning."""
         hits: dict[bytes, list[int]] = {needle: [] for needle in needles}
         if not needles:

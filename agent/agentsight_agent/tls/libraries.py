@@ -22,15 +22,16 @@ _DIRECTORIES = (
     "/lib/*-linux-*",
     "/usr/lib/*-linux-*",
 )
-_CACHED = re.compile(rb"/[^\0]*/libssl[^\0/]*\.so[^\0/]*")
+_LIBRARIES = ("libssl", "libgnutls", "libnspr4")
+_CACHED = re.compile(rb"/[^\0]*/(?:libssl|libgnutls|libnspr4)[^\0/]*\.so[^\0/]*")
 
 
 def standard_libraries(root: str = "") -> list[str]:
-    """Return the libssl files in the linker's directories below `root`, without links to them.
+    """Return the files of OpenSSL, GnuTLS and NSPR in the linker's directories below `root`.
 
-    `root` is "/proc/PID/root" for the files of a container.
+    Links to them are left out. `root` is "/proc/PID/root" for the files of a container.
     """
-    patterns = [f"{root}{directory}/libssl*.so*" for directory in _DIRECTORIES]
+    patterns = [f"{root}{place}/{name}*.so*" for place in _DIRECTORIES for name in _LIBRARIES]
     found = {path for pattern in patterns for path in glob.glob(pattern)}  # noqa: PTH207 - strings
     found.update(root + path for path in _cached(f"{root}/etc/ld.so.cache"))
     return sorted(_distinct(found))

@@ -163,7 +163,7 @@ def test_reasons(tmp_path: Path) -> None:
         tmp_path / "agent",
         "-s",
     )
-    plain = compile_c("int x;", tmp_path / "libgnutls.so.30", "-shared")
+    plain = compile_c("int x;", tmp_path / "libjvm.so", "-shared")
     empty = compile_c("int x;", tmp_path / "libssl.so.9", "-shared")
     text = tmp_path / "libssl.so.8"
     text.write_text("GROUP ( libssl.so.9 )")
@@ -174,7 +174,7 @@ def test_reasons(tmp_path: Path) -> None:
         reasons[found.name] = found.reason
     assert reasons == {
         "agent": "OpenSSL is linked in, but its symbols are stripped",
-        "libgnutls.so.30": "GnuTLS is not supported",
+        "libjvm.so": "Java: TLS is compiled at run time, no function can be hooked",
         "libssl.so.9": "it does not define SSL_read and SSL_write",
         "libssl.so.8": "no 64-bit little-endian ELF file",
     }
