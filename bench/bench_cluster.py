@@ -17,6 +17,7 @@ from pathlib import Path
 
 from agentsight_aggregator.worker.checkpoints import CheckpointStore
 from agentsight_core.bus import subjects
+from agentsight_core.bus.export_positions import exported_up_to
 from agentsight_core.testing.cluster.cluster import Cluster, ClusterSettings, patiently
 from agentsight_core.testing.cluster.network import running_network
 
@@ -68,9 +69,10 @@ async def exported(cluster: Cluster, wanted: dict[int, int]) -> bool:
         for number, end in wanted.items():
             if await CheckpointStore(bus, number).position() < end:
                 return False
-        consumer = subjects.exporter_consumer("jsonl")
-        info = await bus.consumer_info(subjects.FINDINGS, consumer)
-        return not info.num_pending and not info.num_ack_pending
+            last = await bus.last(subjects.FINDINGS, subjects.findings_filter(number))
+            if last and await exported_up_to(bus, "jsonl", number) < last.sequence:
+                return False
+        return True
 
 
 async def measure(folder: Path, aggregators: int, replicas: int, units: int) -> tuple[float, ...]:

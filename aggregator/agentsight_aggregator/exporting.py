@@ -1,7 +1,8 @@
 """The exporters of one aggregator: opened, run, and replaced when the configuration changes.
 
-An exporter that changes finishes the batch under way before its successor begins; its durable
-position stays on the bus, also while it is switched off. Must not know how to export.
+An exporter exports the partitions that this aggregator owns. One that changes finishes the batch
+under way before its successor begins; its positions stay on the bus, also while it is switched off.
+Must not know how to export.
 """
 
 from __future__ import annotations
@@ -9,25 +10,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
 from agentsight_core.bus.connection import Bus
-from agentsight_core.bus.findings import ExportRunner
+from agentsight_core.bus.sinks import Sink
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import ConfigError
+from agentsight_core.pb.api_pb2 import ExportStatus
 from agentsight_core.plugins import ExporterPlugin, find_plugin
 from agentsight_core.ports import Exporter
 from agentsight_core.telemetry.ledger import Ledger
 
+from agentsight_aggregator.coordination.coordinator import Assignment, Coordinator
 from agentsight_aggregator.exporters.jsonl import JsonLinesExporter
 from agentsight_aggregator.exporters.otlp.exporter import OtlpMetricsExporter, OtlpTraceExporter
 from agentsight_aggregator.exporters.otlp.grpc_transport import GrpcTransport
 from agentsight_aggregator.exporters.otlp.http_transport import HttpTransport
 from agentsight_aggregator.exporters.otlp.transport import Transport
 from agentsight_aggregator.exporters.rotating_file import RotatingFile
+from agentsight_aggregator.owned_exports import OwnedExports
 from agentsight_aggregator.plugins.guarded_analyzer import Limits
 from agentsight_aggregator.plugins.guarded_exporter import GuardedExporter
 from agentsight_aggregator.samples import SampleSource
@@ -35,8 +39,8 @@ from agentsight_aggregator.settings import otlp_settings, rotation_settings
 
 _log = logging.getLogger(__name__)
 
-# For the batch under way: longer than a fetch and than most requests to a sink.
-_CLOSE_S = 15.0
+# At the end of the process: for a batch that its sink is about to answer.
+_LAST_S = 5.0
 _PLUGIN = "plugin."
 # A batch of an exporter plugin may take so many times as an event of an analyzer plugin.
 _BATCH_BUDGET = 100
@@ -48,8 +52,7 @@ class _Running:
 
     part: object
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-    runner: ExportRunner | None = None
-    exporting: asyncio.Task[None] | None = None
+    exports: OwnedExports | None = None
     # Pushes metrics beside.
     pushing: asyncio.Task[None] | None = None
     push: Callable[[int], Awaitable[None]] | None = None
@@ -58,12 +61,17 @@ class _Running:
 class Exporting:
     """Runs the exporters that the configuration asks for."""
 
-    def __init__(self, bus: Bus, ledger: Ledger, samples: SampleSource) -> None:
+    def __init__(
+        self, bus: Bus, coordinator: Coordinator, ledger: Ledger, samples: SampleSource
+    ) -> None:
         self._bus = bus
+        self._coordinator = coordinator
         self._ledger = ledger
         self._samples = samples
         self._running: dict[str, _Running] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._mine: frozenset[Assignment] = frozenset()
         # Counters are the partitions' own and go on when the exporter is replaced.
         self._started_ns = time.time_ns()
 
@@ -71,6 +79,34 @@ class Exporting:
         """Open what `config` asks for and run it in `group`; raises ConfigError."""
         self._group = group
         await self.apply(config)
+        self._following = self._task(self._follow_assignments(), "exporting")
+
+    def wrote(self, partition: int, sequence: int, count: int) -> None:
+        """Say that `count` findings, up to `sequence`, were written to `partition`."""
+        for exports in self._exports():
+            exports.wrote(partition, sequence, count)
+
+    def status(self) -> list[ExportStatus]:
+        """Return how far each exporter is behind, on the partitions that this process owns."""
+        return [
+            ExportStatus(
+                exporter=exports.sink.name,
+                partitions=exports.partitions,
+                behind=exports.behind,
+                retries=exports.sink.retries,
+                is_off=not exports.sink.is_on,
+            )
+            for exports in self._exports()
+        ]
+
+    def _exports(self) -> Iterator[OwnedExports]:
+        return (one.exports for one in self._running.values() if one.exports is not None)
+
+    async def _follow_assignments(self) -> None:
+        async for mine in self._coordinator.assignments():
+            self._mine = mine
+            for exports in self._exports():
+                exports.follow(mine)
 
     async def apply(self, config: AgentSightConfig) -> None:
         """Open, close and replace what has changed.
@@ -91,16 +127,18 @@ class Exporting:
     async def settle(self) -> None:
         """Return when everything that is in FINDINGS at the call is exported, metrics too."""
         for running in self._running.values():
-            exporting = running.exporting
-            if running.runner is not None and exporting is not None and not exporting.done():
-                await running.runner.settle()
+            if running.exports is not None:
+                await running.exports.settle()
             if running.push is not None:
                 await running.push(time.time_ns())
 
     async def close(self) -> None:
-        """Stop all of them at once; what is under way comes again after the next start."""
-        for name in list(self._running):
-            await self._close(name, 0.0)
+        """Stop all of them; what a sink does not answer soon comes again after the next start."""
+        if self._following is not None:
+            self._following.cancel()
+        async with asyncio.TaskGroup() as group:
+            for name in list(self._running):
+                group.create_task(self._close(name, _LAST_S))
 
     async def _follow(
         self,
@@ -124,16 +162,12 @@ class Exporting:
             raise
         self._running[name] = running
 
-    async def _close(self, name: str, grace_s: float = _CLOSE_S) -> None:
+    async def _close(self, name: str, grace_s: float | None = None) -> None:
         running = self._running.pop(name)
         if running.pushing is not None:
             running.pushing.cancel()
-        if running.runner is not None and running.exporting is not None:
-            running.runner.stop()
-            await asyncio.wait([running.exporting], timeout=grace_s)
-            # What it could not deliver comes again to its successor.
-            running.exporting.cancel()
-            await asyncio.wait([running.exporting])
+        if running.exports is not None:
+            await (running.exports.close() if grace_s is None else running.exports.close(grace_s))
         await running.stack.aclose()
 
     async def _open_jsonl(self, running: _Running, config: AgentSightConfig) -> None:
@@ -179,15 +213,17 @@ class Exporting:
         limits = Limits(settings.time_budget_ms / 1000 * _BATCH_BUDGET, settings.max_failures)
 
         def switch_off() -> None:
-            assert running.runner is not None
-            running.runner.stop()
+            assert running.exports is not None
+            running.exports.sink.switch_off()
 
         self._run(running, f"{_PLUGIN}{name}", GuardedExporter(name, exporter, limits, switch_off))
 
     def _run(self, running: _Running, name: str, exporter: Exporter) -> None:
+        assert self._group is not None, "start() comes first"
         stage = self._ledger.stage(f"export.{name}", "findings")
-        running.runner = ExportRunner(name, exporter, self._bus, stage)
-        running.exporting = self._task(running.runner.run(), name)
+        sink = Sink(name, exporter, self._bus, stage)
+        running.exports = OwnedExports(sink, self._bus, self._coordinator, self._group)
+        running.exports.follow(self._mine)
 
     def _task(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
         assert self._group is not None, "start() comes first"

@@ -62,6 +62,7 @@ class Service:
         self.ledger = Ledger()
         limits = plugin_limits(config)
         _find_analyzers(config)
+        self._exporting = Exporting(bus, coordinator, self.ledger, self._samples)
         self._aggregator = Aggregator(
             bus,
             coordinator,
@@ -73,8 +74,8 @@ class Service:
             ),
             self.ledger,
             aggregator_settings(config),
+            self._exporting.wrote,
         )
-        self._exporting = Exporting(bus, self.ledger, self._samples)
         self._member = Member("aggregator", member_name(config), self.ledger)
         self._api_port = 0
         self._telemetry = self._make_telemetry()
@@ -163,6 +164,7 @@ class Service:
             PartitionStatus(partition=mine.partition, fence=mine.fence, position=position)
             for mine, position in self._aggregator.positions().items()
         )
+        note.exports.extend(self._exporting.status())
         return note
 
     def _samples(self) -> Iterator[tuple[int, Sample]]:

@@ -20,12 +20,14 @@ from agentsight_core import ids, wire
 from agentsight_core.bus import subjects
 from agentsight_core.bus.access import connection_settings
 from agentsight_core.bus.connection import Bus, ConnectionSettings, Outgoing, connect
+from agentsight_core.bus.export_positions import ExportPosition
 from agentsight_core.bus.failures import NotAllowed, translated
-from agentsight_core.bus.findings import ExportRunner
+from agentsight_core.bus.findings import PartitionExport
 from agentsight_core.bus.generations import GenerationLog, Report
-from agentsight_core.bus.provisioning import BusSettings, provision, provision_exporter
+from agentsight_core.bus.provisioning import BusSettings, provision
 from agentsight_core.bus.publisher import Publisher
 from agentsight_core.bus.server import NatsServer, ServerSettings
+from agentsight_core.bus.sinks import Sink
 from agentsight_core.config import AgentSightConfig, load_config
 from agentsight_core.errors import Retryable
 from agentsight_core.pb import events_pb2 as pb
@@ -155,7 +157,7 @@ async def test_each_role_can_do_its_work_and_nothing_readable_is_stored(
     ledger = Ledger()
     exported: list[str] = []
 
-    class Sink:
+    class Receiver:
         async def export(self, batch) -> None:
             exported.extend(finding.edge.method for finding in batch)
 
@@ -180,7 +182,8 @@ async def test_each_role_can_do_its_work_and_nothing_readable_is_stored(
         assert (await log.last()).number == 0
         await log.report(Report("agent", "n1", 0, 0, ok=True))
 
-        runner = ExportRunner("otlp", Sink(), bus, ledger.stage("export", "findings"))
+        sink = Sink("otlp", Receiver(), bus, ledger.stage("export", "findings"))
+        runner = PartitionExport(sink, bus, 0)
         async with cluster.aggregating(bus) as aggregator:
             await aggregator.settle()
             exporting = asyncio.create_task(runner.run())
@@ -256,7 +259,7 @@ async def test_a_stolen_credential_of_a_node_reads_nothing(
             assert f"the subscription to {subject.lower()}" in caplog.text
 
 
-async def test_a_reader_cannot_write_nor_take_what_is_for_an_exporter(cluster: Cluster) -> None:
+async def test_a_reader_cannot_write_nor_move_an_exporter(cluster: Cluster) -> None:
     async with cluster.connect("aggregator") as bus, cluster.connect("reader") as reader:
         await provision(bus, ONE)
         for subject in (
@@ -264,14 +267,15 @@ async def test_a_reader_cannot_write_nor_take_what_is_for_an_exporter(cluster: C
             "ev.default.n1.7",
             "$KV.config.generation",
             "dlq.0.x.1",
+            subjects.export_subject("otlp", 0),
         ):
             with pytest.raises(NotAllowed):
                 await reader.publish(Outgoing(subject, b"x"), timeout=0.3)
         with pytest.raises(Retryable), translated("deleting"):
             await reader.js.delete_stream(subjects.FINDINGS)
-        await provision_exporter(bus, "otlp")
-        with pytest.raises(Retryable), translated("deleting"):
-            await reader.js.delete_consumer(subjects.FINDINGS, subjects.exporter_consumer("otlp"))
+        position = ExportPosition(bus, "otlp", 0, "aggregator")
+        await position.look()
+        await position.claim()
     async with cluster.connect("operator") as operator:
         assert await operator.publish(Outgoing("$KV.config.generation", b"{}")) == 1
 
@@ -433,7 +437,7 @@ async def test_a_finding_without_its_key_is_not_exported_but_kept(cluster: Clust
     group = cluster.set / "group.key"
     ledger = Ledger()
 
-    class Sink:
+    class Receiver:
         async def export(self, batch) -> None:
             raise AssertionError("nothing can be exported")
 
@@ -446,7 +450,9 @@ async def test_a_finding_without_its_key_is_not_exported_but_kept(cluster: Clust
         rotate_keys(cluster.set)
         group.write_text(group.read_text().replace(before, ""))
         stage = ledger.stage("export", "findings")
-        exporting = asyncio.create_task(ExportRunner("otlp", Sink(), bus, stage).run())
+        exporting = asyncio.create_task(
+            PartitionExport(Sink("otlp", Receiver(), bus, stage), bus, 0).run()
+        )
         await eventually(lambda: stage.dropped == {"dead_letter": 1})
         exporting.cancel()
         (filed,) = [filed async for filed in list_letters(bus)]

@@ -33,6 +33,15 @@ class Coordinator(Protocol):
         """Leave the group, giving up all partitions."""
         ...
 
+    @property
+    def member_id(self) -> str:
+        """The name of this member that no other has, and no earlier life of it; "" if alone."""
+        ...
+
+    def is_member(self, member: str) -> bool:
+        """Whether `member` is in the group, as far as this one knows; never if it is alone."""
+        ...
+
     def assignments(self) -> AsyncIterator[frozenset[Assignment]]:
         """Yield everything this member owns, at once and after every change, until it leaves."""
         ...

@@ -79,6 +79,7 @@ class EtcdCoordinator:
         self._lease_id = 0
         self._membership: _Membership | None = None
         self._mine: frozenset[Assignment] = frozenset()
+        self._members: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
         # Whether this member believes that it leads the group.
         self.is_leader = False
@@ -87,6 +88,10 @@ class EtcdCoordinator:
     def member_id(self) -> str:
         """The id under which this process is a member now, "" while it is none."""
         return self._membership.id if self._membership else ""
+
+    def is_member(self, member: str) -> bool:
+        """Whether `member` is in the group, as of the last that etcd said."""
+        return member in self._members
 
     async def __aenter__(self) -> Self:
         """Begin to join; raises ConfigError for endpoints or certificates that cannot be used."""
@@ -203,6 +208,7 @@ class EtcdCoordinator:
     def _show(self, group: Group, membership: _Membership) -> None:
         if membership.id not in group.members:
             raise LeaseLost(f"member {membership.id} was removed")
+        self._members = frozenset(group.members)
         self._mine = frozenset(
             Assignment(partition, fence)
             for partition, (owner, fence) in group.assignments.items()

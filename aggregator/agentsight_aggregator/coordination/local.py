@@ -35,6 +35,15 @@ class LocalCoordinator:
         """Give all partitions up."""
         self._left.set()
 
+    @property
+    def member_id(self) -> str:
+        """Nothing: there is no group."""
+        return ""
+
+    def is_member(self, member: str) -> bool:  # noqa: ARG002  # of the contract
+        """No: there is no group, and nobody to wait for."""
+        return False
+
     async def assignments(self) -> AsyncIterator[frozenset[Assignment]]:
         """Yield all partitions once, and end when the member has left."""
         if not self._left.is_set():

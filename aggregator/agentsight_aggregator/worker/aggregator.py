@@ -49,12 +49,14 @@ class Aggregator:
         make_fold: Callable[[int], Analyzer],
         ledger: Ledger,
         settings: AggregatorSettings | None = None,
+        wrote: Callable[[int, int, int], None] = lambda *_: None,
     ) -> None:
         self._bus = bus
         self._coordinator = coordinator
         self._make_fold = make_fold
         self._ledger = ledger
         self._settings = settings or AggregatorSettings()
+        self._wrote = wrote
         self._workers: dict[Assignment, PartitionWorker] = {}
         self._tasks: dict[Assignment, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
@@ -116,7 +118,12 @@ class Aggregator:
                 ending[gone.partition] = self._tasks.pop(gone)
             for new in mine - self._workers.keys():
                 worker = PartitionWorker(
-                    new.partition, self._make_fold, self._bus, self._ledger, self._settings.worker
+                    new.partition,
+                    self._make_fold,
+                    self._bus,
+                    self._ledger,
+                    self._settings.worker,
+                    self._wrote,
                 )
                 self._workers[new] = worker
                 self._tasks[new] = group.create_task(

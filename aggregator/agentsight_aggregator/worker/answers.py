@@ -58,6 +58,11 @@ class Answers:
         # Findings too large for the bus, replaced by a loss record.
         self.too_large = 0
 
+    @property
+    def last_sequence(self) -> int:
+        """Sequence in FINDINGS of the partition's last finding; 0 without one."""
+        return self._last_sequence
+
     async def read_last(self) -> None:
         """Learn from the bus where the partition's findings end."""
         last = await self._bus.last(subjects.FINDINGS, self._filter)

@@ -67,11 +67,14 @@ class PartitionWorker:
         bus: Bus,
         ledger: Ledger,
         settings: WorkerSettings,
+        wrote: Callable[[int, int, int], None] = lambda *_: None,
     ) -> None:
         self.partition = partition
         self._make_fold = make_fold
         self._bus = bus
         self._settings = settings
+        # Told the partition, its last finding's sequence, and how many are new.
+        self._wrote = wrote
         self._ledger = ledger
         self._frames = ledger.stage("worker", "frames")
         self._findings = ledger.stage("findings", "findings")
@@ -176,6 +179,8 @@ class PartitionWorker:
         ]
         too_large = self._answers.too_large
         written = await self._answers.append(answers)
+        if written:
+            self._wrote(self.partition, self._answers.last_sequence, written)
         self._findings.received += written
         self._findings.emitted += written - (self._answers.too_large - too_large)
         if self._answers.too_large > too_large:

@@ -24,8 +24,6 @@ _READABLE = (
     f"KV_{subjects.CONFIG}",
     f"KV_{subjects.STATUS}",
 )
-# Consumers that are not a reader's own.
-_EXPORTERS = tuple(subjects.exporter_consumer(name) for name in ("otlp", "jsonl"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,6 @@ class Rights:
 
     publish: Sequence[str]
     subscribe: Sequence[str]
-    publish_not: Sequence[str] = ()
 
 
 def agent_rights(cluster: str, node: str) -> Rights:
@@ -80,12 +77,7 @@ def reader_rights() -> Rights:
             f"$JS.API.CONSUMER.DELETE.{stream}.*",
             f"$JS.API.CONSUMER.MSG.NEXT.{stream}.*",
         ]
-    foreign = [
-        f"$JS.API.CONSUMER.{verb}.{subjects.FINDINGS}.{consumer}{rest}"
-        for consumer in _EXPORTERS
-        for verb, rest in (("CREATE", ""), ("CREATE", ".>"), ("DELETE", ""), ("MSG.NEXT", ""))
-    ]
-    return Rights(reads, [f"{subjects.role_inbox('cli')}.>"], foreign)
+    return Rights(reads, [f"{subjects.role_inbox('cli')}.>"])
 
 
 def _writer_rights(role: str) -> Rights:
@@ -145,7 +137,8 @@ tls {{
 {_files(folder, "bus-clients.pem")}
   # Clients show a certificate, and begin with TLS before this server has said a word.
   verify: true
-  handshake_first: auto
+  # Two seconds to begin, as machines are busy and networks slow; then for clients that cannot.
+  handshake_first: "2s"
 }}"""
 
 
@@ -158,8 +151,6 @@ def _files(folder: Path, authorities: str) -> str:
 
 def _user(name: str, public_key: str, rights: Rights) -> str:
     publish = f"allow: {json.dumps(list(rights.publish))}"
-    if rights.publish_not:
-        publish += f", deny: {json.dumps(list(rights.publish_not))}"
     return f"""\
     # {name}
     {{ nkey: {public_key}, permissions: {{

@@ -1,6 +1,7 @@
-"""Feeds exporters from FINDINGS: each has a durable position of its own.
+"""Feeds one exporter from one partition of FINDINGS, from its position on.
 
-A sink that is away holds up its own exporter and nobody else. Must not know what an exporter does.
+The position is claimed, moved on after each batch that the sink has taken, and given back at the
+end (ADR 0010). Must not know what an exporter does, nor who owns partitions.
 """
 
 from __future__ import annotations
@@ -8,256 +9,202 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
-import nats
-from google.protobuf.message import DecodeError
-from nats.aio.msg import Msg
 
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus
-from agentsight_core.bus.failures import NotFound, translated
-from agentsight_core.bus.letters import DeadLetter, write_letter
-from agentsight_core.bus.provisioning import provision_exporter
-from agentsight_core.errors import CannotOpen, Permanent, Retryable
-from agentsight_core.pb.findings_pb2 import Finding
-from agentsight_core.ports import Exporter
-from agentsight_core.telemetry.ledger import Stage
+from agentsight_core.bus.export_positions import ExportPosition
+from agentsight_core.bus.failures import NotFound
+from agentsight_core.bus.reading import read_page
+from agentsight_core.bus.sinks import NotNow, Sink, jittered
+from agentsight_core.errors import ConfigError, Retryable
 
 _log = logging.getLogger(__name__)
 
-_WAIT_SECONDS = 2.0
-_ACK = b"+ACK"
-_IN_PROGRESS = b"+WPI"
-# Well below the consumer's time to acknowledge (30 s).
-_PROGRESS_SECONDS = 10.0
+# How often to look whether the former owner has given its position back.
+_HAND_OVER_POLL_SECONDS = 0.1
+# A finding that was written may not be on the replica yet that is asked.
+_REPLICA_SECONDS = 0.02
+_RELEASE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class ExportSettings:
-    """The rhythm of an exporter."""
+class Claimant:
+    """Who exports: by default a process that is alone."""
 
-    batch: int = 256
-    # Jittered waits between attempts grow from the first to the last.
-    first_wait_seconds: float = 0.2
-    last_wait_seconds: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    message: Msg
-    finding: Finding
+    # Its id in the group.
+    member: str = ""
+    # Whether the partition is its own at this moment.
+    owns: Callable[[], bool] = lambda: True
+    # Whether a member is in the group, as far as is known: another one's batch may be under way.
+    is_member: Callable[[str], bool] = lambda _: False
 
 
-class ExportRunner:
-    """Runs one exporter: fetch, export, acknowledge, for ever.
-
-    Findings arrive in the order of their partition and at least once: after a crash the last batch
-    comes again, with the same ids and bytes.
-    """
+class PartitionExport:
+    """Exports one partition to one sink from `run` until `stop`."""
 
     def __init__(
-        self,
-        name: str,
-        exporter: Exporter,
-        bus: Bus,
-        stage: Stage,
-        settings: ExportSettings | None = None,
+        self, sink: Sink, bus: Bus, partition: int, claimant: Claimant | None = None
     ) -> None:
-        self.name = name
-        self._exporter = exporter
+        self._sink = sink
         self._bus = bus
-        self._stage = stage
-        self._settings = settings or ExportSettings()
-        self._consumer = subjects.exporter_consumer(name)
-        # Attempts that the sink was not ready for.
-        self.retries = 0
-        # Sequence up to which everything is exported and acknowledged.
-        self._position = 0
-        self._idle_fetches = 0
+        self._settings = sink.settings
+        self._partition = partition
+        self._filter = subjects.findings_filter(partition)
+        self._claimant = claimant or Claimant()
+        self._position = ExportPosition(bus, sink.name, partition, self._claimant.member)
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._sending = False
+        self._holds = False
+        # Up to here the sink has everything; up to there findings are known to be.
+        self._done = 0
+        self._written = 0
+        self._told = asyncio.Event()
         self._progress = asyncio.Condition()
-        self._stopping = asyncio.Event()
+        # Findings that the sink does not have, as of the last look.
+        self.behind = 0
+
+    def wrote(self, sequence: int, count: int) -> None:
+        """Say that `count` more findings, up to `sequence`, are in the partition."""
+        self._written = max(self._written, sequence)
+        self.behind += count
+        self._told.set()
 
     def stop(self) -> None:
-        """Let `run` return after the batch under way; one that its sink does not take stays."""
-        self._stopping.set()
+        """Let `run` return: at once, or after the attempt that its sink is about to answer."""
+        self._stopping = True
+        if self._task is not None and not self._sending:
+            self._task.cancel()
 
     async def run(self) -> None:
-        """Export until `stop` or cancelled."""
+        """Export until `stop` or cancelled, then give the position back."""
+        self._task = asyncio.current_task()
         wait = self._settings.first_wait_seconds
-        while not self._stopping.is_set():
-            began = time.monotonic()
-            try:
-                await provision_exporter(self._bus, self.name)
-                await self._export_forever()
-            except (Retryable, NotFound) as error:
-                # Not found: in a group of aggregators the leader has still to make the streams.
-                _log.warning("exporter %s: %s", self.name, error)
-            if time.monotonic() - began > self._settings.last_wait_seconds:
-                # It worked for a while: this is a new failure.
-                wait = self._settings.first_wait_seconds
-            await self._pause(wait)
-            wait = min(wait * 2, self._settings.last_wait_seconds)
+        try:
+            while self._is_wanted():
+                began = time.monotonic()
+                try:
+                    await self._take()
+                    await self._export_forever()
+                except NotNow as error:
+                    _log.info("%s", error)
+                except (Retryable, NotFound) as error:
+                    # Not found: in a group of aggregators the leader has still to make the streams.
+                    _log.warning("exporter %s: %s", self._sink.name, error)
+                if not self._is_wanted():
+                    return
+                if time.monotonic() - began > self._settings.last_wait_seconds:
+                    # It worked for a while: this is a new failure.
+                    wait = self._settings.first_wait_seconds
+                await asyncio.sleep(jittered(wait))
+                wait = min(wait * 2, self._settings.last_wait_seconds)
+        finally:
+            # Nothing to interrupt any more.
+            self._task = None
+            await self._release()
+            await self._notify()
 
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_jittered(seconds)):
-                await self._stopping.wait()
+    def _is_wanted(self) -> bool:
+        return self._sink.is_on and not self._stopping
 
     async def settle(self) -> None:
-        """Return when every finding that is in FINDINGS at the call is exported."""
-        wanted = (await self._bus.stream_state(subjects.FINDINGS)).state.last_seq
-        # Findings may expire before they are exported: then nothing comes, twice.
-        idle = self._idle_fetches + 2
-        async with self._progress:
-            await self._progress.wait_for(
-                lambda: self._position >= wanted or self._idle_fetches >= idle
+        """Return when every finding that is in the partition at the call is exported."""
+        last = await self._bus.last(subjects.FINDINGS, self._filter)
+        if last is not None and last.sequence > self._done:
+            self._written = max(self._written, last.sequence)
+            self._told.set()
+            async with self._progress:
+                await self._progress.wait_for(lambda: self._done >= last.sequence)
+
+    async def _take(self) -> None:
+        """Claim the position, after a former owner that is alive has finished its batch."""
+        until = time.monotonic() + self._settings.patience_seconds
+        while (holder := await self._position.look()) and self._claimant.is_member(holder):
+            if time.monotonic() > until:
+                _log.warning(
+                    "exporter %s, partition %d: %s does not give its position back, taking it",
+                    *(self._sink.name, self._partition, holder),
+                )
+                break
+            await asyncio.sleep(_HAND_OVER_POLL_SECONDS)
+        if not self._claimant.owns():
+            raise NotNow(f"exporter {self._sink.name}: partition {self._partition} is not owned")
+        await self._position.claim()
+        self._holds = True
+        # After a failure more may be exported than could be recorded.
+        self._done = max(self._done, self._position.position)
+        last = await self._bus.last(subjects.FINDINGS, self._filter)
+        self._written = max(self._written, last.sequence if last else 0)
+        if self._written < self._done:
+            await self._check_stream()
+
+    async def _check_stream(self) -> None:
+        """Tell findings that have expired from a stream that is not the one that was read."""
+        end = (await self._bus.stream_state(subjects.FINDINGS)).state.last_seq
+        if self._done > end:
+            raise ConfigError(
+                f"{subjects.FINDINGS} ends at {end}, but exporter {self._sink.name} is at "
+                f"{self._done}: the stream was replaced; remove the streams and buckets of the "
+                "bus together"
             )
 
     async def _export_forever(self) -> None:
-        # What was fetched and not acknowledged comes again now, and first.
-        await self._bus.reset_consumer(subjects.FINDINGS, self._consumer, 0)
-        info = await self._bus.consumer_info(subjects.FINDINGS, self._consumer)
-        self._position = info.ack_floor.stream_seq
-        with translated(f"subscribing to {self._consumer}"):
-            subscription = await self._bus.js.pull_subscribe_bind(
-                self._consumer, stream=subjects.FINDINGS
+        if self._position.position < self._done:
+            await self._position.record(self._done)
+        wait = _REPLICA_SECONDS
+        while self._is_wanted():
+            self._told.clear()
+            page = await read_page(
+                self._bus,
+                subjects.FINDINGS,
+                self._done + 1,
+                self._filter,
+                self._settings.batch,
+                self._settings.batch_bytes,
             )
+            self.behind = len(page.messages) + page.pending
+            if page.messages:
+                await self._sink.deliver(page.messages, self._attempt, self._settled)
+                await self._position.record(self._done)
+                self.behind -= len(page.messages)
+                wait = _REPLICA_SECONDS
+                await self._notify()
+                continue
+            wait = min(wait * 2, self._settings.poll_seconds)
+            with contextlib.suppress(TimeoutError):
+                # What expired before it was exported never comes: no hurry for ever.
+                is_due = self._written > self._done
+                async with asyncio.timeout(wait if is_due else self._settings.poll_seconds):
+                    await self._told.wait()
+
+    @contextlib.contextmanager
+    def _attempt(self) -> Iterator[None]:
+        if not (self._is_wanted() and self._claimant.owns()):
+            raise NotNow(f"exporter {self._sink.name} leaves partition {self._partition} to others")
+        self._sending = True
         try:
-            while not self._stopping.is_set():
-                messages = await self._fetch(subscription)
-                if messages:
-                    await self._export(messages)
-                    self._position = messages[-1].metadata.sequence.stream
-                else:
-                    self._idle_fetches += 1
-                async with self._progress:
-                    self._progress.notify_all()
+            yield
         finally:
-            with contextlib.suppress(Retryable), translated("unsubscribing"):
-                await subscription.unsubscribe()
+            self._sending = False
 
-    async def _fetch(
-        self, subscription: nats.js.JetStreamContext.PullSubscription
-    ) -> Sequence[Msg]:
-        try:
-            with translated(f"fetching from {self._consumer}"):
-                return list(await subscription.fetch(self._settings.batch, timeout=_WAIT_SECONDS))
-        except Retryable as error:
-            if isinstance(error.__cause__, TimeoutError):
-                return []
-            raise
+    def _settled(self, sequence: int) -> None:
+        self._done = max(self._done, sequence)
 
-    async def _export(self, messages: Sequence[Msg]) -> None:
-        self._stage.received += len(messages)
-        self._stage.held += len(messages)
-        try:
-            items = [item for message in messages if (item := await self._parse(message))]
-            async with _kept_alive(self._bus, messages):
-                await self._deliver(items)
-            await self._acknowledge(messages)
-        except BaseException:
-            # They come again.
-            self._stage.received -= self._stage.held
-            self._stage.held = 0
-            raise
-        self._stage.emitted += self._stage.held
-        self._stage.held = 0
-
-    async def _parse(self, message: Msg) -> _Item | None:
-        try:
-            return _Item(message, Finding.FromString(self._bus.content(message)))
-        except (CannotOpen, DecodeError) as error:
-            await self._bury(message, str(error), attempts=1)
-            return None
-
-    async def _deliver(self, items: Sequence[_Item]) -> None:
-        """Export `items`; if the sink refuses them for good, find out which of them it refuses."""
-        if not items:
+    async def _release(self) -> None:
+        if not self._holds:
             return
         try:
-            await self._until_ready(items)
-        except Permanent as error:
-            if len(items) == 1:
-                await self._bury(items[0].message, str(error), attempts=1)
-                return
-            middle = len(items) // 2
-            await self._deliver(items[:middle])
-            await self._deliver(items[middle:])
-
-    async def _until_ready(self, items: Sequence[_Item]) -> None:
-        wait = self._settings.first_wait_seconds
-        while True:
-            try:
-                await self._exporter.export([item.finding for item in items])
-            except Retryable as error:
-                if self._stopping.is_set():
-                    raise
-                if wait == self._settings.first_wait_seconds:
-                    _log.warning("exporter %s waits for its sink: %s", self.name, error)
-                self.retries += 1
-            else:
-                return
-            await self._pause(wait)
-            wait = min(wait * 2, self._settings.last_wait_seconds)
-
-    async def _bury(self, message: Msg, error: str, attempts: int) -> None:
-        letter = DeadLetter(
-            stage=f"export:{self.name}",
-            error=error,
-            attempts=attempts,
-            time_ns=time.time_ns(),
-            partition=int(message.subject.split(".")[1]),
-            subject=message.subject,
-            sequence=message.metadata.sequence.stream,
-            data=message.data,
-            key_id=(message.headers or {}).get(subjects.KEY, ""),
-        )
-        await write_letter(self._bus, letter)
-        self._stage.held -= 1
-        self._stage.drop("dead_letter")
-
-    async def _acknowledge(self, messages: Sequence[Msg]) -> None:
-        with translated(f"acknowledging to {self._consumer}"):
-            for message in messages[:-1]:
-                await self._bus.client.publish(message.reply, _ACK)
-            await self._bus.client.request(
-                messages[-1].reply, _ACK, timeout=self._bus.request_seconds
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                await self._position.release(self._done)
+        except (Retryable, TimeoutError) as error:
+            _log.warning(
+                "exporter %s, partition %d: the position %d is not given back: %s",
+                *(self._sink.name, self._partition, self._done, error),
             )
 
-
-@contextlib.asynccontextmanager
-async def _kept_alive(bus: Bus, messages: Sequence[Msg]) -> AsyncIterator[None]:
-    """Tell the server from time to time that `messages` are still being worked on."""
-
-    async def tell() -> None:
-        while True:
-            await asyncio.sleep(_PROGRESS_SECONDS)
-            for message in messages:
-                # If it does not arrive the message comes again, which is allowed.
-                with contextlib.suppress(Retryable), translated("reporting progress"):
-                    await bus.client.publish(message.reply, _IN_PROGRESS)
-
-    telling = asyncio.create_task(tell())
-    try:
-        yield
-    finally:
-        telling.cancel()
-
-
-def _jittered(seconds: float) -> float:
-    return seconds * random.uniform(0.5, 1.5)  # noqa: S311  # spreads retries, hides nothing
-
-
-async def run_exporter(
-    name: str,
-    exporter: Exporter,
-    bus: Bus,
-    stage: Stage,
-    settings: ExportSettings | None = None,
-) -> None:
-    """Run `exporter` under `name` until cancelled."""
-    await ExportRunner(name, exporter, bus, stage, settings).run()
+    async def _notify(self) -> None:
+        async with self._progress:
+            self._progress.notify_all()

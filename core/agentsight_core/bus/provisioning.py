@@ -1,4 +1,4 @@
-"""Streams, buckets and consumers of the bus: made when missing, changed where the settings changed.
+"""Streams and buckets of the bus: made when missing, changed where the settings changed.
 
 Safe to run any number of times, at once by several. Must not delete anything.
 """
@@ -10,9 +10,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from nats.js.api import (
-    AckPolicy,
-    ConsumerConfig,
-    DeliverPolicy,
     DiscardPolicy,
     RetentionPolicy,
     StorageType,
@@ -28,10 +25,7 @@ from agentsight_core.bus.failures import NotFound, translated
 from agentsight_core.bus.generations import HISTORY
 from agentsight_core.errors import ConfigError, Retryable
 
-_ACK_WAIT_SECONDS = 30.0
-# Findings that are delivered to an exporter and not yet exported.
-_MAX_ACK_PENDING = 20_000
-# Room for configurations, and for what the members report.
+# Room for configurations, for what the members report, and for positions.
 _SMALL_BYTES = 16 << 20
 
 
@@ -62,15 +56,6 @@ async def provision(bus: Bus, settings: BusSettings) -> None:
     """Bring the bus to `settings`; raises ConfigError for what cannot be changed any more."""
     for config in _streams(settings):
         await _ensure_stream(bus, config)
-
-
-async def provision_exporter(bus: Bus, name: str) -> None:
-    """Make the durable consumer of the exporter `name`, which starts at the first finding kept."""
-    await _ensure_consumer(
-        bus,
-        subjects.FINDINGS,
-        _durable(subjects.exporter_consumer(name), ["findings.>"]),
-    )
 
 
 async def partition_count(bus: Bus) -> int:
@@ -113,6 +98,7 @@ def _streams(settings: BusSettings) -> list[StreamConfig]:
         _sessions(settings),
         config,
         status,
+        _bucket(subjects.EXPORTS, settings, _SMALL_BYTES),
     ]
 
 
@@ -175,20 +161,6 @@ def _sessions(settings: BusSettings) -> StreamConfig:
     return sessions
 
 
-def _durable(name: str, filters: list[str]) -> ConsumerConfig:
-    return ConsumerConfig(
-        durable_name=name,
-        name=name,
-        deliver_policy=DeliverPolicy.ALL,
-        ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=_ACK_WAIT_SECONDS,
-        # Poison is our business: the server never gives up on a message.
-        max_deliver=-1,
-        max_ack_pending=_MAX_ACK_PENDING,
-        filter_subjects=filters,
-    )
-
-
 async def _ensure_stream(bus: Bus, wanted: StreamConfig) -> None:
     try:
         found = (await bus.stream_state(wanted.name)).config
@@ -200,7 +172,7 @@ async def _ensure_stream(bus: Bus, wanted: StreamConfig) -> None:
         await _apply(f"updating stream {wanted.name}", bus.js.update_stream, wanted)
 
 
-def _differs(found: StreamConfig | ConsumerConfig, wanted: StreamConfig | ConsumerConfig) -> bool:
+def _differs(found: StreamConfig, wanted: StreamConfig) -> bool:
     """Whether `found` lacks anything that `wanted` names.
 
     An update takes the servers a vote, and is refused while one of them is away; a leader that has
@@ -218,25 +190,6 @@ def _check_partitions(found: StreamConfig, wanted: StreamConfig) -> None:
             "number of partitions is fixed for the life of the stream: restore it, or remove the "
             "bus's data"
         )
-
-
-async def _ensure_consumer(bus: Bus, stream: str, wanted: ConsumerConfig) -> None:
-    try:
-        found = (await bus.consumer_info(stream, wanted.durable_name)).config
-    except NotFound:
-        pass
-    else:
-        have = found.filter_subjects or [found.filter_subject]
-        if sorted(have) != sorted(wanted.filter_subjects):
-            raise ConfigError(
-                f"consumer {wanted.durable_name} of {stream} reads {have}, not "
-                f"{wanted.filter_subjects}: it was made by another version; a changed filter would "
-                "skip messages"
-            )
-        if not _differs(found, wanted):
-            return
-    with translated(f"creating consumer {wanted.durable_name} of {stream}"):
-        await bus.js.add_consumer(stream, wanted)
 
 
 async def _apply(

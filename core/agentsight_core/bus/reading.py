@@ -38,6 +38,8 @@ class Page:
 
     messages: Sequence[StoredMessage]
     next_sequence: int
+    # How many more there are already.
+    pending: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,10 @@ async def read_page(
             while True:
                 answer = await subscription.next_msg(bus.request_seconds)
                 headers = answer.headers or {}
+                # A connection that breaks and comes back may lose some of them on the way.
+                before = messages[-1].sequence if messages else 0
+                if int(headers.get("Nats-Last-Sequence", before)) != before:
+                    raise Retryable(f"reading {stream}: what follows {before} did not arrive")
                 if "Nats-Sequence" not in headers:
                     break
                 messages.append(_direct(answer))
@@ -81,8 +87,8 @@ async def read_page(
     status = headers.get("Status", "")
     if status not in ("204", "404"):
         raise Retryable(f"reading {stream} from {sequence} on: the server answers {status or '?'}")
-    more = messages and int(headers.get("Nats-Num-Pending", "0"))
-    return Page(messages, messages[-1].sequence + 1 if more else 0)
+    more = int(headers.get("Nats-Num-Pending", "0")) if messages else 0
+    return Page(messages, messages[-1].sequence + 1 if more else 0, more)
 
 
 async def follow(

@@ -18,6 +18,7 @@ CHECKPOINTS = "checkpoints"
 SESSIONS = "sessions"
 CONFIG = "config"
 STATUS = "status"
+EXPORTS = "exports"
 
 MESSAGE_ID = "Nats-Msg-Id"
 EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
@@ -114,9 +115,9 @@ def findings_filter(partition: int) -> str:
     return f"findings.{partition}.>"
 
 
-def exporter_consumer(name: str) -> str:
-    """Return the name of the durable consumer of the exporter called `name`."""
-    return f"exp-{token(name)}"
+def export_subject(name: str, partition: int) -> str:
+    """Return where the position of the exporter called `name` in `partition` is kept."""
+    return f"$KV.{EXPORTS}.{token(name)}.p{partition:02d}"
 
 
 def dead_letter_subject(partition: int, stage: str, sequence: int) -> str:
