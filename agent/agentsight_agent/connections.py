@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agentsight_core.endpoints import find_endpoint
-from agentsight_core.parsers.http1 import HttpConnection, HttpSettings
+from agentsight_core.parsers.accounts import HttpSettings
+from agentsight_core.parsers.conversation import Conversation
 from agentsight_core.parsers.http_events import Origin, to_events
 from agentsight_core.parsers.messages import (
     BodyPart,
@@ -67,7 +68,7 @@ class _Watched:
 
     pid: int
     session: int
-    http: HttpConnection
+    http: Conversation
     peer_address: str = ""
     peer_port: int = 0
     requests: int = 0
@@ -81,7 +82,7 @@ class _Watched:
     def begin_anew(self, session: int, settings: HttpSettings) -> None:
         """Forget the stream so far; its accounts are settled."""
         self.session = session
-        self.http = HttpConnection(settings)
+        self.http = Conversation(settings, is_http2=self.http.is_http2)
         self.muted = ""
         self.settled = Settled()
 
@@ -174,7 +175,7 @@ class Connections:
         connection = self._watched.get(key)
         if connection is None:
             connection = _Watched(
-                pid, session or self._sessions.session_of(pid), HttpConnection(self._settings)
+                pid, session or self._sessions.session_of(pid), Conversation(self._settings)
             )
             self._watched[key] = connection
         return connection

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agentsight_core.parsers.http1 import HttpConnection
+from agentsight_core.parsers.conversation import Conversation
 from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_agent.bpf.counters import ClassCounters
 
 NOT_WATCHED = "program is not watched"
 SERVER_SIDE = "server side"
-_NOT_HTTP1 = "not HTTP/1: "
-# What ends here on purpose. HTTP/2 is not among it: an agent may have said something in it.
-_UNWANTED = frozenset({NOT_WATCHED, SERVER_SIDE, f"{_NOT_HTTP1}unknown protocol"})
+_NOT_HTTP = "not HTTP: "
+# What ends here on purpose.
+_UNWANTED = frozenset({NOT_WATCHED, SERVER_SIDE, f"{_NOT_HTTP}unknown protocol"})
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class TrafficAccount:
         else:
             self._stage.filter(reason, count)
 
-    def settle(self, http: HttpConnection, settled: Settled, *, in_session: bool) -> None:
+    def settle(self, http: Conversation, settled: Settled, *, in_session: bool) -> None:
         """Bring what the parser of a connection has counted since into the ledger."""
         self._stage.emitted += http.bytes_parsed - settled.parsed_bytes
         settled.parsed_bytes = http.bytes_parsed
@@ -74,6 +74,6 @@ class TrafficAccount:
                 self._stage.drop(reason, new)
 
 
-def not_http(http: HttpConnection) -> str:
+def not_http(http: Conversation) -> str:
     """Return the reason for which a connection cannot be read, or "" if it can."""
-    return f"{_NOT_HTTP1}{http.not_http_reason}" if http.not_http_reason else ""
+    return f"{_NOT_HTTP}{http.not_http_reason}" if http.not_http_reason else ""

@@ -17,7 +17,6 @@ from agentsight_core.testing.llm_tls_server import (
     ENDLESS,
     LlmTlsServer,
     llm_tls_server,
-    make_certificate,
 )
 from agentsight_core.testing.recorded_run import record
 
@@ -59,16 +58,6 @@ with client.messages.create(stream=True, **ask) as stream:
     for event in stream:
         if event.type == "content_block_stop":
             os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-HTTP2_SERVER = """
-const fs = require("fs"), http2 = require("http2");
-const pem = fs.readFileSync(process.argv[1]);
-const server = http2.createSecureServer({ key: pem, cert: pem }, (request, response) => {
-  request.resume();
-  request.on("end", () => response.end("done"));
-});
-server.listen(0, "127.0.0.1", () => console.log(server.address().port));
 """
 
 
@@ -196,28 +185,6 @@ def test_a_library_inside_a_root_of_its_own_is_found(server: LlmTlsServer, tmp_p
     found = [exchange.pair for exchange in run.exchanges()]
     assert len(found) > 1
     assert found == server.pairs[-len(found) :]
-
-
-def test_http2_is_counted_as_not_read(tmp_path: Path) -> None:
-    make_certificate(tmp_path)
-    program = ["node", "-e", HTTP2_SERVER, str(tmp_path / "server.pem")]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        port = server.stdout.readline().strip()
-        command = ["curl", "--silent", "--fail", "--cacert", str(tmp_path / "ca.pem")]
-        command += ["--write-out", "%{http_version}", f"https://localhost:{port}/v1/messages"]
-        try:
-            run = record([*command, "--data", "{}"], tmp_path)
-        finally:
-            server.kill()
-
-    assert run.exit_status == 0, run.stderr
-    assert run.stdout == "done2"
-    tls = run.ledger["tls"]
-    assert tls["received"] > 0
-    assert tls["dropped"] == {"not HTTP/1: http2": tls["received"]}
-    assert tls["unexplained"] == 0
-    assert run.exchanges() == []
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,10 @@ _DEFAULTS = HttpSettings()
 class HttpConnection:
     """One TCP or TLS connection seen from one of its ends, both directions."""
 
-    def __init__(self, settings: HttpSettings = _DEFAULTS) -> None:
-        accounts = Accounts()
+    def __init__(
+        self, settings: HttpSettings = _DEFAULTS, accounts: Accounts | None = None
+    ) -> None:
+        accounts = Accounts() if accounts is None else accounts
         self._accounts = accounts
         self._shared = Shared(settings, accounts, OpenExchanges(settings.max_open_exchanges))
         self._inboxes = {True: Inbox(), False: Inbox()}

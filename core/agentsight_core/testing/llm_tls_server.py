@@ -39,6 +39,17 @@ def words(length: int) -> str:
     return "".join(f"w{number:08d} " for number in range(count))[:length]
 
 
+def answer(target: str, request: dict[str, Any]) -> list[bytes]:
+    """Return the answer to `request`: one JSON text, or the events of a stream."""
+    text = words(int(request.get("max_tokens") or 16))
+    model = request.get("model", "none")
+    chat = target.startswith("/v1/chat")
+    if request.get("stream"):
+        return _chat_events(model, text) if chat else _message_events(model, text)
+    whole = _chat(model, text) if chat else _message(model, text)
+    return [json.dumps(whole).encode()]
+
+
 class LlmTlsServer(ThreadingHTTPServer):
     """Serves Anthropic Messages and OpenAI Chat Completions; anything else gets a JSON answer too.
 
@@ -98,15 +109,11 @@ class _Connection(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         data = self._read_body()
         request = json.loads(data)
-        text = words(int(request.get("max_tokens") or 16))
-        model = request.get("model", "none")
-        chat = self.path.startswith("/v1/chat")
+        parts = answer(self.path, request)
         if request.get("stream"):
-            events = _chat_events(model, text) if chat else _message_events(model, text)
-            self._stream(data, events, endless=model == ENDLESS)
+            self._stream(data, parts, endless=request.get("model") == ENDLESS)
             return
-        answer = _chat(model, text) if chat else _message(model, text)
-        self._whole(data, json.dumps(answer).encode())
+        self._whole(data, parts[0])
 
     def _read_body(self) -> bytes:
         if self.headers.get("transfer-encoding") != "chunked":

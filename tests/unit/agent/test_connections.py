@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import h2.config
+import h2.connection
 import pytest
 from agentsight_agent.bpf.counters import ClassCounters
 from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, TlsRun
 from agentsight_agent.connections import Connections
 from agentsight_agent.redact import CaptureMode, Redactor
-from agentsight_core.parsers.http1 import HttpSettings
+from agentsight_core.parsers.accounts import HttpSettings
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.telemetry.ledger import Ledger, Stage
 from hypothesis import given
@@ -20,6 +22,23 @@ ASK = b"POST /v1/chat/completions HTTP/1.1\r\nhost: api.openai.com\r\ncontent-le
 OTHER = b"POST /upload HTTP/1.1\r\nhost: example.org\r\ncontent-length: 4\r\n\r\ndata"
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 PID = 100
+
+
+class H2Client:
+    """Writes requests of one HTTP/2 connection."""
+
+    def __init__(self) -> None:
+        config = h2.config.H2Configuration(client_side=True, header_encoding=None)
+        self._connection = h2.connection.H2Connection(config)
+        self._connection.initiate_connection()
+        self.preface = self._connection.data_to_send()
+
+    def ask(self, path: str, body: bytes, *, host: str) -> bytes:
+        stream = self._connection.get_next_available_stream_id()
+        head = [(":method", "POST"), (":path", path), (":scheme", "https"), (":authority", host)]
+        self._connection.send_headers(stream, head)
+        self._connection.send_data(stream, body, end_stream=True)
+        return self._connection.data_to_send()
 
 
 class Sessions:
@@ -165,19 +184,35 @@ def test_the_serving_side_is_not_read(watch: Watch) -> None:
     assert watch.bytes.filtered == {"server side": len(ASK) + len(ANSWER)}
 
 
-def test_http2_of_a_session_is_lost_and_counted(watch: Watch) -> None:
-    watch.sessions.members[PID] = 7
-    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-    assert watch.say(preface) == watch.say(b"\0" * 50) == []
-    assert watch.muted == {1}
-    assert watch.bytes.dropped == {"not HTTP/1: http2": len(preface) + 50}
-    assert watch.bytes.received == len(preface) + 50
-
-
-def test_http2_of_a_stranger_is_filtered(watch: Watch) -> None:
-    watch.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+def test_http2_streams_are_judged_one_by_one(watch: Watch) -> None:
+    client = H2Client()
+    stranger = client.ask("/upload", b"data", host="example.org")
+    assert watch.say(client.preface + stranger) == []
+    call = client.ask("/v1/chat/completions", b"{}", host="api.openai.com")
+    kinds = [event.WhichOneof("body") for event in watch.say(call)]
+    assert kinds == ["session_started", "http_request_started", "http_body"]
+    events = watch.say(client.ask("/upload", b"more", host="example.org"))
+    assert [event.WhichOneof("body") for event in events] == ["http_request_started"]
+    assert watch.muted == set()
     assert watch.bytes.dropped == {}
-    assert sum(watch.bytes.filtered.values()) == watch.bytes.received > 0
+
+
+def test_http2_of_a_stranger_is_muted_and_joined_once_its_process_is_an_agent(
+    watch: Watch,
+) -> None:
+    client = H2Client()
+    watch.say(client.preface)
+    for _ in range(4):
+        watch.say(client.ask("/upload", b"data", host="example.org"))
+    assert watch.muted == {1}
+    client.ask("/upload", b"not seen", host="example.org")
+    watch.sessions.members[PID] = 7
+    events = watch.say(client.ask("/v1/chat/completions", b"{}", host="api.openai.com"))
+    request, body = events
+    # The host was said before, in a part of the header table that was not seen; the path was not.
+    assert request.http_request_started.target == "/v1/chat/completions"
+    assert body.http_body.data == b"{}"
+    assert watch.bytes.dropped == {}
 
 
 def test_the_peer_is_named_from_the_next_request_on(watch: Watch) -> None:
