@@ -60,6 +60,12 @@ class BusConfig(Section):
     tls: TlsConfig = TlsConfig()
     """Mutual TLS with the servers."""
 
+    @field_validator("replicas", mode="before")
+    @classmethod
+    def _is_number(cls, value: object) -> object:
+        """Take the text of an environment variable; a choice of numbers does not by itself."""
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
+
     @field_validator("servers", mode="after")
     @classmethod
     def _are_addresses(cls, servers: tuple[str, ...]) -> tuple[str, ...]:

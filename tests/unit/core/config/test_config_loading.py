@@ -64,6 +64,11 @@ def test_environment_gives_lists_and_mappings_as_yaml() -> None:
     assert config.capture.files is False
 
 
+def test_environment_gives_a_choice_of_numbers() -> None:
+    assert load_config(None, {"AGENTSIGHT_BUS_REPLICAS": "3"}).bus.replicas == 3
+    assert "allowed: 1, 3 or 5" in problems(None, {"AGENTSIGHT_BUS_REPLICAS": "2"})[0]
+
+
 def test_every_problem_is_reported_with_its_line(tmp_path: Path) -> None:
     path = write(
         tmp_path,
