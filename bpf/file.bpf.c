@@ -211,8 +211,8 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 	opening.session = session_of(tgid);
 	if (!opening.session || bpf_get_current_task_btf()->thread_info.status & TS_COMPAT)
 		return 0;
-	if (result > 0 && regs->rdi <= 2 && control.stdio)
-		stdio_call_ended(regs, opening.session, result);
+	if (result >= 0 && control.stdio)
+		stdio_call_ended(regs, tgid, opening.session, result);
 	if (!control.files)
 		return 0;
 	switch (regs->orig_rax) {

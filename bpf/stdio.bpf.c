@@ -4,8 +4,9 @@
  * where these are pipes or socket pairs: MCP servers are spoken to like that.
  *
  * Called by the program after every system call. A pipe that shows no JSON-RPC is switched off for
- * its life, here by its first bytes or by user space. Not seen: descriptors that are duplicates of
- * the standard ones, splice and io_uring.
+ * its life, here by its first bytes or by user space. Duplicates of a standard descriptor count as
+ * it: servers keep one for themselves and divert the original, so that no print() gets between the
+ * messages. Not seen: splice and io_uring.
  */
 #pragma once
 
@@ -24,6 +25,56 @@
 #define MAX_STRIKES 8
 /* Taken of a direction before user space has said that it is wanted. */
 #define MAX_UNJUDGED_BYTES (1u << 20)
+
+#define F_DUPFD		0
+#define F_DUPFD_CLOEXEC 1030
+
+struct stdio_descriptor {
+	__u32 tgid;
+	__s32 fd;
+};
+
+/* What a descriptor became by dup(), until the process executes another program. */
+struct stdio_duplicate {
+	__u64 program;
+	/* 0 to 2, or DIVERTED */
+	__s32 standard;
+	__u32 reserved;
+};
+
+#define DIVERTED -1
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct stdio_descriptor);
+	__type(value, struct stdio_duplicate);
+} stdio_duplicates SEC(".maps");
+
+/* Which of the three standard descriptors `fd` is: 0 to 2, or DIVERTED. */
+static __always_inline __s32 standard_of(__u32 tgid, __s32 fd)
+{
+	struct stdio_descriptor key = {.tgid = tgid, .fd = fd};
+	struct stdio_duplicate *duplicate = bpf_map_lookup_elem(&stdio_duplicates, &key);
+
+	if (duplicate && duplicate->program == current_program())
+		return duplicate->standard;
+	return fd >= 0 && fd <= 2 ? fd : DIVERTED;
+}
+
+static __noinline int note_duplicate(__s32 from, __s32 to)
+{
+	struct stdio_descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = to};
+	struct stdio_duplicate duplicate = {.standard = standard_of(key.tgid, from)};
+
+	if (duplicate.standard == to || (duplicate.standard == DIVERTED && to > 2)) {
+		bpf_map_delete_elem(&stdio_duplicates, &key);
+		return 0;
+	}
+	duplicate.program = current_program();
+	bpf_map_update_elem(&stdio_duplicates, &key, &duplicate, BPF_ANY);
+	return 0;
+}
 
 static __always_inline bool is_pipe(__u32 fd)
 {
@@ -108,19 +159,47 @@ static __noinline int stdio_moved(struct stdio_call *call)
 	return 0;
 }
 
-/* A system call of a tracked process has moved `result` bytes. */
-static __always_inline void stdio_call_ended(struct pt_regs *regs, __u64 session, long result)
+static __always_inline void stdio_bytes_moved(struct pt_regs *regs, __u32 tgid, __u64 session,
+					      long result)
 {
 	struct stdio_call call = {.request.session = session, .fd = regs->rdi};
+	__s32 standard;
 
-	if (call.fd > 2 || (call.fd == 2 && !control.output_bytes))
+	if (!find_moved(regs->orig_rax, regs->rsi, regs->rdx, result, &call.request.moved))
+		return;
+	standard = standard_of(tgid, call.fd);
+	if (standard == DIVERTED || (standard == 2 && !control.output_bytes))
 		return;
 	call.request.written = moves_out(regs->orig_rax);
 	/* Only the three as everybody uses them: a terminal is read from and written to by all. */
-	if (call.request.written != (call.fd != 0))
+	if (call.request.written != (standard != 0))
 		return;
-	call.request.ssl = call.fd == 2 ? STDERR_KEY : STDIO_KEY;
-	call.request.source = call.fd == 2 ? SOURCE_STDERR : SOURCE_STDIO;
-	if (find_moved(regs->orig_rax, regs->rsi, regs->rdx, result, &call.request.moved))
-		stdio_moved(&call);
+	call.request.ssl = standard == 2 ? STDERR_KEY : STDIO_KEY;
+	call.request.source = standard == 2 ? SOURCE_STDERR : SOURCE_STDIO;
+	stdio_moved(&call);
+}
+
+/* A system call of a tracked process has succeeded. */
+static __always_inline void stdio_call_ended(struct pt_regs *regs, __u32 tgid, __u64 session,
+					     long result)
+{
+	struct stdio_descriptor key = {.tgid = tgid, .fd = regs->rdi};
+
+	switch (regs->orig_rax) {
+	case __NR_fcntl:
+		if (regs->rsi != F_DUPFD && regs->rsi != F_DUPFD_CLOEXEC)
+			return;
+		/* fallthrough */
+	case __NR_dup:
+	case __NR_dup2:
+	case __NR_dup3:
+		note_duplicate(regs->rdi, result);
+		return;
+	case __NR_close:
+		if (key.fd > 2)
+			bpf_map_delete_elem(&stdio_duplicates, &key);
+		return;
+	}
+	if (result > 0)
+		stdio_bytes_moved(regs, tgid, session, result);
 }

@@ -28,6 +28,7 @@ from agentsight_agent.pipeline import Pipeline, ProcessListener
 from agentsight_agent.redact import Redactor
 from agentsight_agent.sessions.rules import SessionRule
 from agentsight_agent.sessions.tracker import SessionTracker
+from agentsight_agent.stdio import StdioStreams
 from agentsight_agent.tls.attachments import Attachments
 from agentsight_agent.tls.files import Uncaptured
 
@@ -36,6 +37,7 @@ STAGES = (
     ("kernel", "records"),
     ("drain", "records"),
     ("tls", "bytes"),
+    ("stdio", "bytes"),
     ("http", "messages"),
     ("events", "events"),
 )
@@ -58,6 +60,10 @@ class AgentSettings:
     # A process that talks to an LLM API becomes a session by itself.
     promote: bool = True
     watch_files: bool = True
+    # JSON-RPC on standard input and output of processes in sessions: MCP servers on pipes.
+    watch_stdio: bool = True
+    # Of all else that they write to pipes so many bytes of each program; 0 = nothing.
+    output_bytes: int = 0
     # Seals every frame; None: they stay readable.
     sealer: Sealer | None = None
 
@@ -143,7 +149,7 @@ class Agent:
     def begin_session(self, pid: int, rule: SessionRule) -> None:
         """Watch process `pid`, which will execute the program of a session, from now on."""
         self._tracker.begin_at_exec(pid, boot_ns(), rule)
-        self._watch_files()
+        self._watch_calls()
 
     def session_of(self, pid: int) -> int:
         """Return the session of a process, 0 if it is in none."""
@@ -164,10 +170,11 @@ class Agent:
         self._kernel.set_discover(settings.kernel.discover)
         self._kernel.watch_network(settings.kernel.network)
         self._connections.apply(settings.http, promote=settings.promote)
+        self._streams.output = settings.output_bytes > 0
         self._settings = settings
         if rules_changed:
             self._pipeline.publish(self._tracker.begin_running(boot_ns()))
-        self._watch_files()
+        self._watch_calls()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Drain until `stop` is set."""
@@ -212,16 +219,19 @@ class Agent:
             self._pipeline.take(drained, self._offset_ns)
             if not drained.more:
                 break
-        self._watch_files()
+        self._watch_calls()
         if now_ns >= self._next_flush_ns:
             self._next_flush_ns = now_ns + int(self._settings.flush_s * _SECOND_NS)
             self._frames.flush()
         return now_ns
 
-    def _watch_files(self) -> None:
-        """Watch files while there is somebody to watch: it costs every system call a bit."""
-        wanted = self._settings.watch_files and self._tracker.is_watching and not self._finished
-        self._kernel.watch_files(wanted)
+    def _watch_calls(self) -> None:
+        """Watch files and pipes while there is somebody to watch: it costs all system calls."""
+        anybody = self._tracker.is_watching and not self._finished
+        self._kernel.watch_files(self._settings.watch_files and anybody)
+        self._kernel.watch_stdio(
+            self._settings.watch_stdio and anybody, output_bytes=self._settings.output_bytes
+        )
 
     def _every_second(self, now_ns: int) -> None:
         self._next_second_ns = now_ns + _SECOND_NS
@@ -251,9 +261,22 @@ class Agent:
             self._settings.http,
             promote=self._settings.promote,
         )
+        self._streams = StdioStreams(
+            self._tracker,
+            self._redactor,
+            self._kernel,
+            self._ledger,
+            output=self._settings.output_bytes > 0,
+        )
         listener = ProcessListener(on_exec=self._on_exec, on_exit=self._on_exit)
         return Pipeline(
-            self._tracker, self._connections, self._redactor, self._frames, listener, self._ledger
+            self._tracker,
+            self._connections,
+            self._streams,
+            self._redactor,
+            self._frames,
+            listener,
+            self._ledger,
         )
 
     def _on_exec(self, pid: int) -> None:

@@ -18,6 +18,7 @@ from agentsight_agent.bpf.records import (
     ConnectionOpened,
     Drained,
     Item,
+    PayloadSource,
     ProcessRecord,
     Segment,
     TlsRun,
@@ -26,6 +27,7 @@ from agentsight_agent.connections import Connections
 from agentsight_agent.frames import FrameWriter, Rank
 from agentsight_agent.redact import Redactor
 from agentsight_agent.sessions.tracker import SessionTracker
+from agentsight_agent.stdio import StdioStreams
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Pipeline:
         self,
         tracker: SessionTracker,
         connections: Connections,
+        streams: StdioStreams,
         redactor: Redactor,
         frames: FrameWriter,
         listener: ProcessListener,
@@ -50,6 +53,7 @@ class Pipeline:
     ) -> None:
         self._tracker = tracker
         self._connections = connections
+        self._streams = streams
         self._redactor = redactor
         self._frames = frames
         self._listener = listener
@@ -91,6 +95,7 @@ class Pipeline:
         stage.dropped = {reason: count for reason, count in dropped.items() if count}
         stage.received = stage.emitted + sum(stage.dropped.values())
         self._connections.count_lost(counters.tls)
+        self._streams.count_kernel(counters.stdio)
 
     def tell_losses(self, boot_ns: int, wall_offset_ns: int) -> None:
         """Write a Lost event for everything that was dropped since the last call."""
@@ -114,12 +119,15 @@ class Pipeline:
     def stop(self, boot_ns: int, wall_offset_ns: int) -> None:
         """End everything that is open, because the watcher stops."""
         self.publish(self._connections.close_all(boot_ns, wall_offset_ns))
+        self.publish(self._streams.close_all(boot_ns, wall_offset_ns))
         self.publish(self._tracker.stop(boot_ns))
         self.tell_losses(boot_ns, wall_offset_ns)
         self._frames.flush()
 
     def _take_item(self, item: Item, wall_offset_ns: int) -> None:
         match item:
+            case TlsRun() if item.source >= PayloadSource.STDIO:
+                self.publish(self._streams.run(item, wall_offset_ns))
             case TlsRun():
                 self.publish(self._connections.run(item, wall_offset_ns))
             case Segment():
@@ -130,6 +138,7 @@ class Pipeline:
                 self._connections.opened(item)
             case ConnectionClosed():
                 self.publish(self._connections.closed(item, wall_offset_ns))
+                self.publish(self._streams.closed(item, wall_offset_ns))
             case _:
                 assert_never(item)
 
@@ -139,6 +148,7 @@ class Pipeline:
             self.publish(
                 self._connections.close_process(record.pid, record.boot_ns, wall_offset_ns)
             )
+            self.publish(self._streams.close_process(record.pid, record.boot_ns, wall_offset_ns))
         self.publish(self._tracker.on_process(record))
         if record.kind == "executed":
             self._listener.on_exec(record.pid)

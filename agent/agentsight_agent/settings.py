@@ -29,6 +29,8 @@ def agent_settings(config: AgentSightConfig) -> AgentSettings:
         flush_s=capture.flush_interval_ms / 1000,
         promote=capture.discover,
         watch_files=capture.files,
+        watch_stdio=capture.stdio,
+        output_bytes=capture.output_bytes,
     )
 
 

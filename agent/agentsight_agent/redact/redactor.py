@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 import msgspec
+from agentsight_core.parsers.jsonrpc import envelope
 from agentsight_core.parsers.messages import (
     BodyPart,
     ExchangeFinished,
@@ -191,6 +192,29 @@ class Redactor:
         except Exception:  # noqa: BLE001 - fails closed: no bug here may let a credential out
             self.failures += 1
             return [DROPPED for _ in argv]
+
+    def rpc(self, data: bytes) -> bytes | None:
+        """Return what may leave of a JSON-RPC message: its envelope if only metadata may.
+
+        None: nothing may; b"" if the redaction has failed.
+        """
+        if self._mode is CaptureMode.METADATA:
+            return envelope(data)
+        return self.output(data)
+
+    def output(self, data: bytes) -> bytes | None:
+        """Return what may leave of a whole text; None: nothing; b"" if the redaction has failed."""
+        if self._mode is CaptureMode.FULL:
+            return data
+        if self._mode is not CaptureMode.REDACTED:
+            self._drop("mode", len(data))
+            return None
+        try:
+            return self._bytes(data)
+        except Exception:  # noqa: BLE001 - fails closed, see argv
+            self.failures += 1
+            self._drop("failed", len(data))
+            return b""
 
     def _request(self, mode: CaptureMode, message: RequestStarted) -> RequestStarted:
         headers = self._headers(mode, message.headers)

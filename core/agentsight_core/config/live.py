@@ -26,6 +26,8 @@ LIVE = frozenset(
         "capture.mode",
         "capture.discover",
         "capture.files",
+        "capture.output_bytes",
+        "capture.stdio",
         "capture.network",
         "capture.max_body_bytes",
         "capture.flush_interval_ms",

@@ -54,6 +54,14 @@ class CaptureConfig(Section):
     network: bool = True
     """Whether the TCP connections that agents open, with bytes each way, are recorded."""
 
+    stdio: bool = True
+    """Whether JSON-RPC on standard input and output of agents' processes is recorded, where these
+    are pipes: MCP servers over stdio."""
+
+    output_bytes: Annotated[int, SIZE, Field(ge=0, le=_MIB)] = 0
+    """Of what agents' processes write to pipes as standard output and error, and is no JSON-RPC, so
+    many bytes of each program are kept; 0 keeps none."""
+
     max_body_bytes: PositiveBytes = 16 * _MIB
     """Longest HTTP body kept, after decompression, in bytes; longer ones are cut and marked."""
 

@@ -99,7 +99,7 @@ class EventBatch(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "websocket_message")
+    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "websocket_message")
     BOOT_NS_FIELD_NUMBER: _ClassVar[int]
     WALL_NS_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +120,8 @@ class Event(_message.Message):
     NET_CLOSED_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
     TICK_FIELD_NUMBER: _ClassVar[int]
+    JSON_RPC_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    PROCESS_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     WEBSOCKET_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     boot_ns: int
     wall_ns: int
@@ -141,8 +143,10 @@ class Event(_message.Message):
     net_closed: NetClosed
     lost: Lost
     tick: Tick
+    json_rpc_message: JsonRpcMessage
+    process_output: ProcessOutput
     websocket_message: WebSocketMessage
-    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ...) -> None: ...
+    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ...) -> None: ...
 
 class SessionStarted(_message.Message):
     __slots__ = ("root_pid", "root_start_boot_ns", "origin", "rule", "agent_name", "argv", "cwd", "exe", "uid", "container_id", "node", "cluster")
@@ -335,6 +339,28 @@ class WebSocketMessage(_message.Message):
     continues: bool
     problem: str
     def __init__(self, connection: _Optional[int] = ..., exchange: _Optional[int] = ..., direction: _Optional[_Union[Direction, str]] = ..., kind: _Optional[_Union[WebSocketKind, str]] = ..., data: _Optional[bytes] = ..., start_boot_ns: _Optional[int] = ..., close_code: _Optional[int] = ..., continues: _Optional[bool] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class JsonRpcMessage(_message.Message):
+    __slots__ = ("connection", "to_server", "data", "bytes", "lost_bytes")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TO_SERVER_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    connection: int
+    to_server: bool
+    data: bytes
+    bytes: int
+    lost_bytes: int
+    def __init__(self, connection: _Optional[int] = ..., to_server: _Optional[bool] = ..., data: _Optional[bytes] = ..., bytes: _Optional[int] = ..., lost_bytes: _Optional[int] = ...) -> None: ...
+
+class ProcessOutput(_message.Message):
+    __slots__ = ("fd", "data")
+    FD_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    fd: int
+    data: bytes
+    def __init__(self, fd: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class FileOpened(_message.Message):
     __slots__ = ("path", "flags", "result")

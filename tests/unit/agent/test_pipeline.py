@@ -21,6 +21,7 @@ from agentsight_agent.pipeline import Pipeline, ProcessListener
 from agentsight_agent.redact import CaptureMode, Redactor
 from agentsight_agent.sessions.rules import SessionRule
 from agentsight_agent.sessions.tracker import SessionTracker
+from agentsight_agent.stdio import StdioStreams
 from agentsight_core.ids import session_id
 from agentsight_core.parsers.http1 import HttpSettings
 from agentsight_core.pb import events_pb2 as pb
@@ -48,6 +49,8 @@ class Quiet:
 
     def unmute(self, connection: int) -> None: ...
 
+    def want(self, connection: int) -> None: ...
+
     def put(self, header: pb.FrameHeader, frame: bytes, rank: int) -> None:
         self.frames.append((rank, list(decode_frame(frame)[1])))
 
@@ -71,7 +74,10 @@ class World:
             on_exec=lambda pid: self.heard.append(("exec", pid)),
             on_exit=lambda pid: self.heard.append(("exit", pid)),
         )
-        self.pipeline = Pipeline(tracker, connections, redactor, self.frames, listener, self.ledger)
+        streams = StdioStreams(tracker, redactor, self.quiet, self.ledger)
+        self.pipeline = Pipeline(
+            tracker, connections, streams, redactor, self.frames, listener, self.ledger
+        )
         tracker.begin_at_exec(PID, 1, SessionRule(name="test"))
         self.session = session_id("test", "boot", PID, 1)
 
