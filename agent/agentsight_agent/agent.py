@@ -27,6 +27,7 @@ from agentsight_agent.frames import FrameWriter, Identity
 from agentsight_agent.pipeline import Pipeline, ProcessListener
 from agentsight_agent.redact import Redactor
 from agentsight_agent.sessions.rules import SessionRule
+from agentsight_agent.sessions.session import Session
 from agentsight_agent.sessions.tracker import SessionTracker
 from agentsight_agent.stdio import StdioStreams
 from agentsight_agent.tls.attachments import Attachments
@@ -150,6 +151,11 @@ class Agent:
         """Watch process `pid`, which will execute the program of a session, from now on."""
         self._tracker.begin_at_exec(pid, boot_ns(), rule)
         self._watch_calls()
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The sessions that are watched."""
+        return self._tracker.sessions
 
     def session_of(self, pid: int) -> int:
         """Return the session of a process, 0 if it is in none."""

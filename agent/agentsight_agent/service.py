@@ -25,6 +25,7 @@ from agentsight_core.runtime.live_config import ConfigCollector, LiveConfig
 from agentsight_core.runtime.member import Member, member_name
 from agentsight_core.runtime.notes import announced, leave_ledger
 from agentsight_core.sealing import Sealer
+from agentsight_core.spool.epochs import REASON, STAGE, Epoch, EpochNote, losses
 from agentsight_core.spool.spool import Spool
 from agentsight_core.telemetry.certificates import CertificateCollector, certificate_files
 from agentsight_core.telemetry.http import TelemetryServer, TelemetrySettings
@@ -33,7 +34,7 @@ from agentsight_core.telemetry.links import Link
 from agentsight_core.telemetry.process import process_registry
 
 from agentsight_agent.agent import STAGES, Agent
-from agentsight_agent.enrich.boot import read_node
+from agentsight_agent.enrich.boot import Node, boot_ns, read_node, wall_offset_ns
 from agentsight_agent.redact import CaptureMode, Redactor
 from agentsight_agent.settings import agent_settings, spool_folder, spool_settings
 from agentsight_agent.sources import PluginSource
@@ -42,6 +43,7 @@ _log = logging.getLogger(__name__)
 
 _DRAIN_S = 20.0
 _RECONNECT_S = 1.0
+_NOTE_S = 1.0
 
 # What each stage gives on, the next one takes.
 LINKS = (
@@ -62,6 +64,7 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
     public_file = config.security.seal.frames_public_file
     sealer = Sealer(public_file) if public_file else None
     agent = Agent(replace(agent_settings(config), sealer=sealer), node, redactor, spool, ledger)
+    note = EpochNote(config.node.state_dir / "epoch.json")
     registry = process_registry(ledger, "agent")
     registry.register(CertificateCollector(certificate_files(config)))
     registry.register(ConfigCollector(live))
@@ -75,11 +78,18 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
         with announced(config.node.state_dir, "agent", {"telemetry_port": telemetry.port}):
             _log.info("watching node %s", node.name)
             live.serve(partial(_apply, agent, redactor, spool))
+            if earlier := note.left_behind():
+                _tell_losses(agent, earlier, node, ledger)
             async with _sources(agent, config, ledger), asyncio.TaskGroup() as group:
-                watching = group.create_task(live.watch_file(), name="configuration file")
+                beside = [
+                    group.create_task(live.watch_file(), name="configuration file"),
+                    group.create_task(_keep_note(agent, spool, note, node), name="epoch"),
+                ]
                 await agent.run(stop)
-                watching.cancel()
+                for task in beside:
+                    task.cancel()
         await agent.finish()
+        note.remove()
         if not await delivery.drain(_DRAIN_S):
             _log.warning("the bus did not take %d frames; they stay in the spool", spool.held)
         leave_ledger(config.node.state_dir, "agent", ledger)
@@ -103,6 +113,34 @@ async def _sources(agent: Agent, config: AgentSightConfig, ledger: Ledger) -> As
             )
             await stack.enter_async_context(source)
         yield
+
+
+def _tell_losses(agent: Agent, earlier: Epoch, node: Node, ledger: Ledger) -> None:
+    """Tell the sessions that a run which was killed has watched."""
+    _log.warning("an earlier run was killed; it watched %d sessions", len(earlier.sessions))
+    stage = ledger.stage(STAGE, "runs")
+    stage.received += 1
+    stage.drop(REASON, 1)
+    now_ns = boot_ns()
+    agent.add(losses(earlier, node.boot_id, now_ns, now_ns + wall_offset_ns()))
+
+
+async def _keep_note(agent: Agent, spool: Spool, note: EpochNote, node: Node) -> None:
+    """Note every second what is watched, and up to when all of it is on the disk."""
+    durable_ns = boot_ns()
+    while True:
+        seen_ns = boot_ns()
+        # What was seen until now will have left its frame.
+        await asyncio.sleep(_NOTE_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_NOTE_S):
+                await spool.drain()
+                durable_ns = seen_ns
+        sessions = sorted(session.id for session in agent.sessions)
+        try:
+            note.write(Epoch(node.boot_id, durable_ns, sessions))
+        except OSError as error:
+            _log.warning("the note of what is watched cannot be written: %s", error)
 
 
 async def _apply(agent: Agent, redactor: Redactor, spool: Spool, config: AgentSightConfig) -> None:

@@ -11,11 +11,17 @@ from pathlib import Path
 import pytest
 from agentsight_core.testing.conditions import eventually
 from agentsight_core.testing.llm_tls_server import LlmTlsServer, llm_tls_server
-from agentsight_core.testing.running_up import caller, running_up, start_up
+from agentsight_core.testing.running_up import RunningUp, caller, running_up, start_up
 
 pytestmark = [pytest.mark.kernel, pytest.mark.server]
 
 MODEL = "claude-up-survives"
+
+
+def sessions_of(up: RunningUp, model: str) -> set[str]:
+    spans = [finding for finding in up.findings() if finding["kind"] == "span"]
+    key = "gen_ai.request.model"
+    return {one["session"] for one in spans if one["span"]["attributes"].get(key) == model}
 
 
 @pytest.fixture
@@ -88,9 +94,17 @@ async def test_a_killed_agent_comes_back_and_delivers_its_spool(
         before = spooled()
         await program.call(2)
         await eventually(lambda: spooled() > before)
+        await eventually((tmp_path / "state" / "epoch.json").exists)
         await up.kill("agent")
         os.kill(bus, signal.SIGCONT)
         await program.call(3)
         await eventually(lambda: set(up.calls(MODEL)) == {1, 2, 3})
         assert await up.stop() == 0
     assert sorted(up.calls(MODEL)) == [1, 2, 3]
+    # What died with it nobody can count: its session is told, and the ledger says so.
+    told = [finding for finding in up.findings() if finding["kind"] == "loss"]
+    killed = [one for one in told if one["loss"]["stage"] == "agent"]
+    assert {one["loss"]["reason"] for one in killed} == {"killed"}
+    assert sessions_of(up, MODEL) <= {one["session"] for one in killed}
+    assert "agent agent" in up.losses()
+    assert not (tmp_path / "state" / "epoch.json").exists()
