@@ -20,4 +20,5 @@ DESCRIBE(process_executed);
 DESCRIBE(process_exited);
 DESCRIBE(file_opened);
 DESCRIBE(file_closed);
+DESCRIBE(file_changed);
 DESCRIBE(net_record);

@@ -20,7 +20,7 @@ from agentsight_core.telemetry.ledger import Stage
 
 _log = logging.getLogger(__name__)
 
-_KINDS = frozenset({"file_opened", "file_closed", "net_connected", "net_closed"})
+_KINDS = frozenset({"file_opened", "file_closed", "file_changed", "net_connected", "net_closed"})
 _FIRST_WAIT_S = 0.5
 _LAST_WAIT_S = 30.0
 # Batches between the thread and the agent; a source that is quicker waits.

@@ -2,7 +2,7 @@
 /* A path from its dentry upwards, across mounts, as far as the root of the process. */
 #pragma once
 
-#include "../process.h"
+#include "../path.h"
 
 #define MAX_PATH_STEPS 64
 #define MAX_NAME_BYTES 256

@@ -18,6 +18,7 @@ enum record_type {
 	RECORD_FILE_CLOSED = 9,
 	RECORD_NET_CONNECTED = 10,
 	RECORD_NET_CLOSED = 11,
+	RECORD_FILE_CHANGED = 60,
 };
 
 struct record_header {

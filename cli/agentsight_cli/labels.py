@@ -80,6 +80,8 @@ def effect(name: str, attributes: Attributes) -> str:
     """Return a file or a connection of a process."""
     error = attributes.get("error.type")
     failure = f"failed: {shown(error)}" if error else ""
+    if "agentsight.file.operation" in attributes:
+        return _joined(_change(attributes), failure)
     if name == "file":
         return _joined(
             f"file {shown(attributes.get('file.path'), 100)}",
@@ -99,7 +101,14 @@ def effect(name: str, attributes: Attributes) -> str:
 
 def is_change(name: str, attributes: Attributes) -> bool:
     """Tell whether an effect changed something or left the machine, not only read."""
-    return name == "connection" or bool(attributes.get("agentsight.file.written_bytes"))
+    if name == "connection":
+        return True
+    operation = attributes.get("agentsight.file.operation", "directory_entered")
+    return (
+        operation != "directory_entered"
+        or bool(attributes.get("agentsight.file.written_bytes"))
+        or bool(attributes.get("agentsight.file.mapped_for_writing"))
+    )
 
 
 def is_background(name: str, attributes: Attributes) -> bool:
@@ -108,6 +117,20 @@ def is_background(name: str, attributes: Attributes) -> bool:
         return False
     path = str(attributes.get("file.path"))
     return path.startswith(_SYSTEM) or any(part in path for part in _INSTALLED)
+
+
+def _change(attributes: Attributes) -> str:
+    """Return a change of a file: "renamed a to b"."""
+    operation = str(attributes["agentsight.file.operation"]).replace("_", " ")
+    new = attributes.get("agentsight.file.new_path")
+    mode = attributes.get("agentsight.file.mode")
+    return " ".join(
+        (
+            f"{operation} {shown(attributes.get('file.path'), 100)}",
+            *([f"to {shown(new, 100)}"] if new else []),
+            *([f"mode {mode}"] if mode else []),
+        )
+    )
 
 
 def more(count: int, noun: str) -> str:

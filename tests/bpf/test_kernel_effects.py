@@ -70,7 +70,7 @@ def test_events_of_one_session_come_as_one_segment(filed) -> None:
     shape = [type(item) for item in seen_by.drain().items]
     assert shape == [Segment, ProcessRecord]
     counters = seen_by.kernel.counters()
-    assert counters.file.submitted == seen_by.seen.items[0].count == 9
+    assert counters.file.submitted == seen_by.seen.items[0].count == 10
     assert counters.lost_records == seen_by.seen.lost_records == 0
 
 

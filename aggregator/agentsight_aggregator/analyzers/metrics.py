@@ -34,6 +34,7 @@ _COUNTERS = {
     "agentsight.turns": ("{turn}", "User turns."),
     "agentsight.processes": ("{process}", "Processes of watched sessions."),
     "agentsight.files": ("{file}", "Files that watched processes opened or failed to open."),
+    "agentsight.file.changes": ("{call}", "Calls that change names, rights or lengths of files."),
     "agentsight.connections": ("{connection}", "TCP connections of watched processes."),
     "agentsight.sessions": ("{session}", "Sessions, by what became of them."),
     "agentsight.exchanges": ("{exchange}", "HTTP exchanges, by what they were."),

@@ -70,6 +70,8 @@ def _attributes(process: ProcessState, limit: int) -> Attributes:
         attributes["process.user.id"] = process.uid
     _put_argv(attributes, process, limit)
     _put_end(attributes, process)
+    if process.changes:
+        attributes["agentsight.file.changes"] = process.changes
     for kind, count in sorted(process.omitted.items()):
         attributes[f"agentsight.{kind}s.omitted"] = count
     if process.cause is not None and process.cause.method:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from agentsight_core.pb import events_pb2 as pb
 
-from agentsight_aggregator.analyzers import effects
+from agentsight_aggregator.analyzers import connection_effects, file_effects
 from agentsight_aggregator.analyzers.findings import Output, span_id
 from agentsight_aggregator.analyzers.state import ProcessState, SessionState
 
@@ -30,6 +30,7 @@ class Processes:
             "process_exited": self._exited,
             "file_opened": self._file_opened,
             "file_closed": self._file_closed,
+            "file_changed": self._file_changed,
             "net_connected": self._connected,
             "net_closed": self._disconnected,
         }
@@ -103,22 +104,31 @@ class Processes:
         process.exit_code, process.exit_signal = done.exit_code, done.exit_signal
 
     def _file_opened(self, session: SessionState, event: pb.Event) -> None:
-        effects.take_file_opened(self._owner(session, event), event, self._limit)
+        file_effects.take_file_opened(self._owner(session, event), event, self._limit)
         opened = event.file_opened.result >= 0
         session.totals.files += opened
         self._count(session, "agentsight.files", "ok" if opened else "error")
 
     def _file_closed(self, session: SessionState, event: pb.Event) -> None:
-        effects.take_file_closed(self._owner(session, event), event, self._limit)
+        file_effects.take_file_closed(self._owner(session, event), event, self._limit)
+
+    def _file_changed(self, session: SessionState, event: pb.Event) -> None:
+        effect = file_effects.take_file_changed(self._owner(session, event), event, self._limit)
+        labels = (
+            ("agentsight.file.operation", effect.operation),
+            ("agentsight.result", "error" if effect.error else "ok"),
+            ("gen_ai.agent.name", session.agent_name),
+        )
+        self._output.meter.add_labelled("agentsight.file.changes", 1, labels)
 
     def _connected(self, session: SessionState, event: pb.Event) -> None:
-        effects.take_connected(self._owner(session, event), event, self._limit)
+        connection_effects.take_connected(self._owner(session, event), event, self._limit)
         session.totals.connections += 1
         failed = event.net_connected.error != 0
         self._count(session, "agentsight.connections", "error" if failed else "ok")
 
     def _disconnected(self, session: SessionState, event: pb.Event) -> None:
-        effects.take_disconnected(self._owner(session, event), event, self._limit)
+        connection_effects.take_disconnected(self._owner(session, event), event, self._limit)
 
     def _learn_parent(self, session: SessionState, process: ProcessState, parent_pid: int) -> None:
         """Fill in the parent of a process that was entered before its beginning was told."""

@@ -10,12 +10,13 @@ from agentsight_core.pb import findings_pb2 as pb
 
 from agentsight_aggregator.analyzers.calls import Calls
 from agentsight_aggregator.analyzers.causes import Causes
-from agentsight_aggregator.analyzers.effects import place, touches
+from agentsight_aggregator.analyzers.effect_state import Effect
+from agentsight_aggregator.analyzers.effects import touches
 from agentsight_aggregator.analyzers.findings import Attributes, Output, span_id, storable, trace_id
+from agentsight_aggregator.analyzers.placing import place
 from agentsight_aggregator.analyzers.process_spans import write_process
 from agentsight_aggregator.analyzers.processes import Processes
 from agentsight_aggregator.analyzers.state import (
-    Effect,
     SessionState,
     ToolState,
 )

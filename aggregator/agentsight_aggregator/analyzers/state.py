@@ -8,38 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from agentsight_aggregator.analyzers.effect_state import Effect
 from agentsight_aggregator.call import LlmCall
-
-
-class FileEffect(msgspec.Struct, tag="file"):
-    """A file that a process opened, with what went through it until it was closed."""
-
-    time_ns: int
-    path: str
-    fd: int = -1
-    flags: int = 0
-    # 0 or -errno of the open.
-    error: int = 0
-    read_bytes: int = 0
-    written_bytes: int = 0
-    closed: bool = False
-
-
-class ConnectionEffect(msgspec.Struct, tag="connection"):
-    """A TCP connection that a process made."""
-
-    time_ns: int
-    socket: int
-    address: str
-    port: int
-    # 0 or errno of the connect.
-    error: int = 0
-    sent_bytes: int = 0
-    received_bytes: int = 0
-    closed: bool = False
-
-
-Effect = FileEffect | ConnectionEffect
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -93,6 +63,7 @@ class ProcessState(msgspec.Struct):
     # Effects beyond the bound, by kind.
     omitted: dict[str, int] = {}
     files: int = 0
+    changes: int = 0
     connections: int = 0
     read_bytes: int = 0
     written_bytes: int = 0

@@ -41,6 +41,20 @@ class WebSocketKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WEB_SOCKET_KIND_TEXT: _ClassVar[WebSocketKind]
     WEB_SOCKET_KIND_BINARY: _ClassVar[WebSocketKind]
     WEB_SOCKET_KIND_CLOSE: _ClassVar[WebSocketKind]
+
+class FileOperation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FILE_OPERATION_UNSPECIFIED: _ClassVar[FileOperation]
+    FILE_OPERATION_RENAMED: _ClassVar[FileOperation]
+    FILE_OPERATION_UNLINKED: _ClassVar[FileOperation]
+    FILE_OPERATION_DIRECTORY_MADE: _ClassVar[FileOperation]
+    FILE_OPERATION_DIRECTORY_REMOVED: _ClassVar[FileOperation]
+    FILE_OPERATION_MODE_CHANGED: _ClassVar[FileOperation]
+    FILE_OPERATION_OWNER_CHANGED: _ClassVar[FileOperation]
+    FILE_OPERATION_SYMLINK_MADE: _ClassVar[FileOperation]
+    FILE_OPERATION_LINK_MADE: _ClassVar[FileOperation]
+    FILE_OPERATION_TRUNCATED: _ClassVar[FileOperation]
+    FILE_OPERATION_DIRECTORY_ENTERED: _ClassVar[FileOperation]
 CODEC_UNSPECIFIED: Codec
 CODEC_ZSTD: Codec
 SESSION_ORIGIN_UNSPECIFIED: SessionOrigin
@@ -61,6 +75,17 @@ WEB_SOCKET_KIND_UNSPECIFIED: WebSocketKind
 WEB_SOCKET_KIND_TEXT: WebSocketKind
 WEB_SOCKET_KIND_BINARY: WebSocketKind
 WEB_SOCKET_KIND_CLOSE: WebSocketKind
+FILE_OPERATION_UNSPECIFIED: FileOperation
+FILE_OPERATION_RENAMED: FileOperation
+FILE_OPERATION_UNLINKED: FileOperation
+FILE_OPERATION_DIRECTORY_MADE: FileOperation
+FILE_OPERATION_DIRECTORY_REMOVED: FileOperation
+FILE_OPERATION_MODE_CHANGED: FileOperation
+FILE_OPERATION_OWNER_CHANGED: FileOperation
+FILE_OPERATION_SYMLINK_MADE: FileOperation
+FILE_OPERATION_LINK_MADE: FileOperation
+FILE_OPERATION_TRUNCATED: FileOperation
+FILE_OPERATION_DIRECTORY_ENTERED: FileOperation
 
 class Frame(_message.Message):
     __slots__ = ("header", "codec", "body", "key_id")
@@ -99,7 +124,7 @@ class EventBatch(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "websocket_message")
+    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "websocket_message", "file_changed")
     BOOT_NS_FIELD_NUMBER: _ClassVar[int]
     WALL_NS_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +148,7 @@ class Event(_message.Message):
     JSON_RPC_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     PROCESS_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     WEBSOCKET_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    FILE_CHANGED_FIELD_NUMBER: _ClassVar[int]
     boot_ns: int
     wall_ns: int
     session: int
@@ -146,7 +172,8 @@ class Event(_message.Message):
     json_rpc_message: JsonRpcMessage
     process_output: ProcessOutput
     websocket_message: WebSocketMessage
-    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ...) -> None: ...
+    file_changed: FileChanged
+    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ..., file_changed: _Optional[_Union[FileChanged, _Mapping]] = ...) -> None: ...
 
 class SessionStarted(_message.Message):
     __slots__ = ("root_pid", "root_start_boot_ns", "origin", "rule", "agent_name", "argv", "cwd", "exe", "uid", "container_id", "node", "cluster")
@@ -363,17 +390,19 @@ class ProcessOutput(_message.Message):
     def __init__(self, fd: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class FileOpened(_message.Message):
-    __slots__ = ("path", "flags", "result")
+    __slots__ = ("path", "flags", "result", "directory")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     path: str
     flags: int
     result: int
-    def __init__(self, path: _Optional[str] = ..., flags: _Optional[int] = ..., result: _Optional[int] = ...) -> None: ...
+    directory: str
+    def __init__(self, path: _Optional[str] = ..., flags: _Optional[int] = ..., result: _Optional[int] = ..., directory: _Optional[str] = ...) -> None: ...
 
 class FileClosed(_message.Message):
-    __slots__ = ("path", "fd", "read_bytes", "written_bytes", "reads", "writes", "opened_boot_ns")
+    __slots__ = ("path", "fd", "read_bytes", "written_bytes", "reads", "writes", "opened_boot_ns", "still_open", "mapped_for_writing")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FD_FIELD_NUMBER: _ClassVar[int]
     READ_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -381,6 +410,8 @@ class FileClosed(_message.Message):
     READS_FIELD_NUMBER: _ClassVar[int]
     WRITES_FIELD_NUMBER: _ClassVar[int]
     OPENED_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    STILL_OPEN_FIELD_NUMBER: _ClassVar[int]
+    MAPPED_FOR_WRITING_FIELD_NUMBER: _ClassVar[int]
     path: str
     fd: int
     read_bytes: int
@@ -388,7 +419,33 @@ class FileClosed(_message.Message):
     reads: int
     writes: int
     opened_boot_ns: int
-    def __init__(self, path: _Optional[str] = ..., fd: _Optional[int] = ..., read_bytes: _Optional[int] = ..., written_bytes: _Optional[int] = ..., reads: _Optional[int] = ..., writes: _Optional[int] = ..., opened_boot_ns: _Optional[int] = ...) -> None: ...
+    still_open: bool
+    mapped_for_writing: bool
+    def __init__(self, path: _Optional[str] = ..., fd: _Optional[int] = ..., read_bytes: _Optional[int] = ..., written_bytes: _Optional[int] = ..., reads: _Optional[int] = ..., writes: _Optional[int] = ..., opened_boot_ns: _Optional[int] = ..., still_open: _Optional[bool] = ..., mapped_for_writing: _Optional[bool] = ...) -> None: ...
+
+class FileChanged(_message.Message):
+    __slots__ = ("operation", "result", "path", "directory", "new_path", "new_directory", "mode", "uid", "gid", "length_bytes")
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    NEW_PATH_FIELD_NUMBER: _ClassVar[int]
+    NEW_DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    GID_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_BYTES_FIELD_NUMBER: _ClassVar[int]
+    operation: FileOperation
+    result: int
+    path: str
+    directory: str
+    new_path: str
+    new_directory: str
+    mode: int
+    uid: int
+    gid: int
+    length_bytes: int
+    def __init__(self, operation: _Optional[_Union[FileOperation, str]] = ..., result: _Optional[int] = ..., path: _Optional[str] = ..., directory: _Optional[str] = ..., new_path: _Optional[str] = ..., new_directory: _Optional[str] = ..., mode: _Optional[int] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., length_bytes: _Optional[int] = ...) -> None: ...
 
 class NetConnected(_message.Message):
     __slots__ = ("socket", "peer_address", "peer_port", "local_address", "local_port", "error", "duration_ns")

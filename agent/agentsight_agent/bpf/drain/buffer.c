@@ -65,6 +65,12 @@ void put_varint(struct buffer *buffer, unsigned field, uint64_t value)
 	append_varint(buffer, value);
 }
 
+void put_optional(struct buffer *buffer, unsigned field, uint64_t value)
+{
+	append_tag(buffer, field, VARINT);
+	append_varint(buffer, value);
+}
+
 void put_signed(struct buffer *buffer, unsigned field, int64_t value)
 {
 	put_varint(buffer, field, (uint64_t)value);

@@ -24,6 +24,8 @@ void buffer_append(struct buffer *buffer, const void *data, size_t bytes);
 void put_varint(struct buffer *buffer, unsigned field, uint64_t value);
 void put_signed(struct buffer *buffer, unsigned field, int64_t value);
 void put_fixed64(struct buffer *buffer, unsigned field, uint64_t value);
+/* Of an `optional` field: written also when it is 0. */
+void put_optional(struct buffer *buffer, unsigned field, uint64_t value);
 /* Written also when it is empty. */
 void put_bytes(struct buffer *buffer, unsigned field, const void *data, size_t bytes);
 /* Text of unknown encoding: what is not UTF-8 becomes U+FFFD, as protobuf refuses anything else. */

@@ -1,0 +1,54 @@
+"""What processes do to files and the network, as it is kept until a span is written.
+
+Part of a checkpoint, as everything in `state`: a new field needs a default. Holds data only.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class FileEffect(msgspec.Struct, tag="file"):
+    """A file that a process opened, with what went through it until it was closed."""
+
+    time_ns: int
+    path: str
+    fd: int = -1
+    flags: int = 0
+    # 0 or -errno of the open.
+    error: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    closed: bool = False
+    mapped_for_writing: bool = False
+
+
+class ConnectionEffect(msgspec.Struct, tag="connection"):
+    """A TCP connection that a process made."""
+
+    time_ns: int
+    socket: int
+    address: str
+    port: int
+    # 0 or errno of the connect.
+    error: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    closed: bool = False
+
+
+class ChangeEffect(msgspec.Struct, tag="change"):
+    """A change of names, rights or length of a file, or of the working directory."""
+
+    time_ns: int
+    # "renamed", "unlinked", "directory_made"…
+    operation: str
+    path: str
+    new_path: str = ""
+    # 0 or -errno.
+    error: int = 0
+    # What goes with the operation: mode, uid, gid, length_bytes.
+    details: dict[str, int] = {}
+
+
+Effect = FileEffect | ConnectionEffect | ChangeEffect
