@@ -44,6 +44,7 @@ from agentsight_aggregator.settings import (
     plugin_limits,
     telemetry_settings,
 )
+from agentsight_aggregator.status_metrics import StatusCollector
 from agentsight_aggregator.worker.aggregator import Aggregator
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Service:
         self._live = live
         self._config = config = live.config
         self._bus = bus
+        self._coordinator = coordinator
         self.ledger = Ledger()
         limits = plugin_limits(config)
         _find_analyzers(config)
@@ -165,6 +167,8 @@ class Service:
             for mine, position in self._aggregator.positions().items()
         )
         note.exports.extend(self._exporting.status())
+        if status := self._coordinator.status():
+            note.coordination.CopyFrom(status)
         return note
 
     def _samples(self) -> Iterator[tuple[int, Sample]]:
@@ -178,6 +182,7 @@ class Service:
         registry.register(PartitionCollector(self._samples))
         registry.register(CertificateCollector(certificate_files(self._config)))
         registry.register(ConfigCollector(self._live))
+        registry.register(StatusCollector(self._note))
         return TelemetryServer(registry, self.ledger, settings=telemetry_settings(self._config))
 
 

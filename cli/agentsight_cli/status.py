@@ -15,8 +15,11 @@ from agentsight_cli.cluster_api import open_api
 from agentsight_cli.text import duration, shown, size
 
 _MEMBERS = ("process", "name", "version", "up", "last note", "config", "api")
+_GROUP = ("aggregator", "leads", "partitions", "lease left", "got", "taken over", "etcd errors")
+_EXPORTS = ("exporter", "on", "partitions", "behind", "retries", "state")
 _PARTITIONS = ("partition", "owner", "fence", "answered up to")
 _STREAMS = ("stream", "messages", "size", "sequences")
+_ALWAYS = (_MEMBERS, _PARTITIONS, _STREAMS)
 _ERROR_CHARS = 60
 
 
@@ -63,12 +66,50 @@ def _print_status(status: api_pb2.GetStatusResponse) -> None:
         )
         for item in status.streams
     ]
-    for number, rows in enumerate(
-        ((_MEMBERS, *members), (_PARTITIONS, *partitions), (_STREAMS, *streams))
-    ):
+    tables = (
+        (_MEMBERS, *members),
+        (_GROUP, *_group(status)),
+        (_EXPORTS, *_exports(status)),
+        (_PARTITIONS, *partitions),
+        (_STREAMS, *streams),
+    )
+    # A single machine has no group, and there may be no exporter.
+    shown_tables = [table for table in tables if len(table) > 1 or table[0] in _ALWAYS]
+    for number, rows in enumerate(shown_tables):
         if number:
             print()
         output.print_table(rows, sys.stdout)
+
+
+def _group(status: api_pb2.GetStatusResponse) -> list[tuple[str, ...]]:
+    return [
+        (
+            shown(member.name),
+            "yes" if member.coordination.is_leader else "no",
+            str(len(member.partitions)),
+            f"{member.coordination.lease_left_ms / 1000:.1f} s",
+            str(member.coordination.assignments),
+            str(member.coordination.takeovers),
+            str(member.coordination.etcd_errors),
+        )
+        for member in status.members
+        if member.HasField("coordination")
+    ]
+
+
+def _exports(status: api_pb2.GetStatusResponse) -> list[tuple[str, ...]]:
+    return [
+        (
+            shown(export.exporter),
+            shown(member.name),
+            str(export.partitions),
+            f"{export.behind:,}",
+            f"{export.retries:,}",
+            "switched off" if export.is_off else "on",
+        )
+        for member in status.members
+        for export in member.exports
+    ]
 
 
 def _member(member: api_pb2.MemberStatus, now_ns: int) -> tuple[str, ...]:

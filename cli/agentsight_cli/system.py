@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import sys
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,10 +181,14 @@ class LocalSystem:
         wait_s = _FIRST_RESTART_S
         while True:
             assert service.process is not None
+            began = time.monotonic()
             status = await service.process.wait()
             if self._stopping:
                 return
             service.restarts += 1
+            if time.monotonic() - began > _LAST_RESTART_S:
+                # It worked for a while: this is a new failure.
+                wait_s = _FIRST_RESTART_S
             _log.error("the %s ended with status %d; starting it again", service.component, status)
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, _LAST_RESTART_S)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from agentsight_core.pb.api_pb2 import CoordinationStatus
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
@@ -40,6 +42,10 @@ class Coordinator(Protocol):
 
     def is_member(self, member: str) -> bool:
         """Whether `member` is in the group, as far as this one knows; never if it is alone."""
+        ...
+
+    def status(self) -> CoordinationStatus | None:
+        """Return how this member stands in the group; None if it is alone."""
         ...
 
     def assignments(self) -> AsyncIterator[frozenset[Assignment]]:

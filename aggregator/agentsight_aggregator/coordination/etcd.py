@@ -21,7 +21,9 @@ from agentsight_core.etcd.connection import Etcd, EtcdSettings, connect
 from agentsight_core.etcd.failures import LeaseLost, NotFound
 from agentsight_core.etcd.leases import Lease
 from agentsight_core.etcd.pb.election_pb2 import LeaderKey
+from agentsight_core.pb.api_pb2 import CoordinationStatus
 
+from agentsight_aggregator.coordination.account import CoordinationAccount
 from agentsight_aggregator.coordination.coordinator import Assignment
 from agentsight_aggregator.coordination.group import Group, GroupKeys
 from agentsight_aggregator.coordination.leading import assign
@@ -81,6 +83,7 @@ class EtcdCoordinator:
         self._mine: frozenset[Assignment] = frozenset()
         self._members: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
+        self._account = CoordinationAccount()
         # Whether this member believes that it leads the group.
         self.is_leader = False
 
@@ -92,6 +95,17 @@ class EtcdCoordinator:
     def is_member(self, member: str) -> bool:
         """Whether `member` is in the group, as of the last that etcd said."""
         return member in self._members
+
+    def status(self) -> CoordinationStatus:
+        """Return how this member stands in the group."""
+        left_seconds = self._membership.lease.left_seconds if self._membership else 0.0
+        return CoordinationStatus(
+            is_leader=self.is_leader,
+            lease_left_ms=max(0, round(left_seconds * 1000)),
+            assignments=self._account.assignments,
+            takeovers=self._account.takeovers,
+            etcd_errors=self._account.etcd_errors,
+        )
 
     async def __aenter__(self) -> Self:
         """Begin to join; raises ConfigError for endpoints or certificates that cannot be used."""
@@ -143,8 +157,10 @@ class EtcdCoordinator:
             try:
                 await self._be_member(etcd)
             except* LeaseLost as lost:
+                self._account.etcd_errors += 1
                 _log.warning("no member any more, joining again: %s", lost.exceptions[0])
             except* Retryable as failed:
+                self._account.etcd_errors += 1
                 _log.warning("cannot join yet: %s", failed.exceptions[0])
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -202,6 +218,7 @@ class EtcdCoordinator:
             except LeaseLost:
                 raise
             except Retryable as error:
+                self._account.etcd_errors += 1
                 _log.info("following the group: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -209,6 +226,7 @@ class EtcdCoordinator:
         if membership.id not in group.members:
             raise LeaseLost(f"member {membership.id} was removed")
         self._members = frozenset(group.members)
+        self._account.see(group, membership.id)
         self._mine = frozenset(
             Assignment(partition, fence)
             for partition, (owner, fence) in group.assignments.items()
@@ -228,6 +246,7 @@ class EtcdCoordinator:
             except NotFound as error:
                 raise LeaseLost(f"the lease ended before the election: {error}") from error
             except Retryable as error:
+                self._account.etcd_errors += 1
                 _log.info("election: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -255,6 +274,7 @@ class EtcdCoordinator:
         try:
             leads = await assign(etcd, self._settings.keys, self._settings.partitions, leader)
         except Retryable as error:
+            self._account.etcd_errors += 1
             _log.info("assigning: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)
             return True

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
+from agentsight_core.pb.api_pb2 import CoordinationStatus
+
 from agentsight_aggregator.coordination.coordinator import Assignment
 
 
@@ -43,6 +45,10 @@ class LocalCoordinator:
     def is_member(self, member: str) -> bool:  # noqa: ARG002  # of the contract
         """No: there is no group, and nobody to wait for."""
         return False
+
+    def status(self) -> CoordinationStatus | None:
+        """Return nothing: there is no group."""
+        return None
 
     async def assignments(self) -> AsyncIterator[frozenset[Assignment]]:
         """Yield all partitions once, and end when the member has left."""

@@ -1,7 +1,8 @@
 """Findings as JSON lines: one object a finding, keys always in the same order.
 
-A finding that is exported again (after a crash between write and acknowledgement) appears twice
-with the same `id`. Must not leave out any kind of finding: this is the complete record.
+A finding that comes again, after a crash between the write and the record of the position, is not
+written again if it is among the last lines of the file. Must not leave out any kind of finding:
+this is the complete record.
 """
 
 from __future__ import annotations
@@ -87,13 +88,38 @@ def _plain_field(value: object) -> object:
     return list(value)
 
 
+# What can come again is the batch under way of each partition.
+_TAIL_BYTES = 8 << 20
+
+
+class _Line(msgspec.Struct):
+    id: str
+
+
 class JsonLinesExporter:
     """Appends findings to a rotating file; they are on disk when `export` returns."""
 
     def __init__(self, file: RotatingFile) -> None:
         self._file = file
+        # Ids at the end of the file as it was found.
+        self._written = {
+            line_id for line in file.tail(_TAIL_BYTES) if (line_id := _id_of(line)) is not None
+        }
 
     async def export(self, batch: Sequence[pb.Finding]) -> None:
         """Write `batch` and fsync, off the event loop; raises Retryable when the disk refuses."""
-        lines = [msgspec.json.encode(finding_to_json(finding)) for finding in batch]
-        await asyncio.to_thread(self._file.append, lines)
+        lines = [
+            msgspec.json.encode(finding_to_json(finding))
+            for finding in batch
+            if finding.id not in self._written
+        ]
+        if lines:
+            await asyncio.to_thread(self._file.append, lines)
+
+
+def _id_of(line: bytes) -> bytes | None:
+    """Return the id of the finding in `line`; None if it is no line of ours."""
+    try:
+        return bytes.fromhex(msgspec.json.decode(line, type=_Line).id) or None
+    except (msgspec.DecodeError, ValueError):
+        return None

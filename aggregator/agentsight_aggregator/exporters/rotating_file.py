@@ -65,6 +65,22 @@ class RotatingFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def tail(self, max_bytes: int) -> list[bytes]:
+        """Return the last lines of the file, and of the one before it, of up to `max_bytes`.
+
+        Raises OSError.
+        """
+        data = b""
+        for path in (self._path, self._numbered(1)):
+            if len(data) >= max_bytes or not path.exists():
+                break
+            with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - (max_bytes - len(data))))
+                data = file.read() + data
+        # The first one may be cut, which its reader sees.
+        return data.split(b"\n")
+
     def append(self, lines: Sequence[bytes]) -> None:
         """Write `lines` (each without its line feed) and fsync; all of them or none.
 

@@ -81,6 +81,7 @@ class PartitionWorker:
         # Up to here this process has counted frames; a replay does not count again.
         self._counted = 0
         self._stopping = asyncio.Event()
+        self._fetching: asyncio.Task[list[Delivery]] | None = None
         self._changed = asyncio.Event()
         self._stepped = asyncio.Condition()
         self._folding: Folding | None = None
@@ -105,8 +106,10 @@ class PartitionWorker:
         return self._folding.position if self._folding else 0
 
     def stop(self) -> None:
-        """Let `run` save a checkpoint and return."""
+        """Let `run` save a checkpoint and return, now if it only waits for messages."""
         self._stopping.set()
+        if self._fetching is not None:
+            self._fetching.cancel()
 
     def apply(self, settings: WorkerSettings) -> None:
         """Go on in another rhythm; a new tick goes into the log at once. How to read stays."""
@@ -165,7 +168,7 @@ class PartitionWorker:
         return Folding(self.partition, self._make_fold(self.partition), self._settings.opener)
 
     async def _step(self, folding: Folding) -> None:
-        deliveries = await self._reader.fetch()
+        deliveries = await self._fetch()
         results: list[tuple[Delivery, Result]] = []
         for delivery in deliveries:
             results.append((delivery, self._fold_one(folding, delivery)))
@@ -191,6 +194,20 @@ class PartitionWorker:
             await self._save(folding)
         async with self._stepped:
             self._stepped.notify_all()
+
+    async def _fetch(self) -> list[Delivery]:
+        """Return the next messages; none when there are none for a while, or at `stop`."""
+        self._fetching = asyncio.create_task(self._reader.fetch())
+        try:
+            return await self._fetching
+        except asyncio.CancelledError:
+            # It was the fetch that `stop` cancelled, or else this task.
+            task = asyncio.current_task()
+            if not self._stopping.is_set() or (task is not None and task.cancelling()):
+                raise
+            return []
+        finally:
+            self._fetching = None
 
     def _fold_one(self, folding: Folding, delivery: Delivery) -> Result:
         if self._reader.is_tick(delivery):

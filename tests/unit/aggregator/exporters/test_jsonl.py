@@ -152,3 +152,26 @@ def test_a_write_that_fails_half_way_leaves_no_torn_line(
         file.append([b"second"])
 
     assert path.read_bytes() == b"first\nsecond\n"
+
+
+async def test_findings_at_the_end_of_the_own_file_are_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "findings.jsonl"
+    batch = [pb.Finding(id=bytes([n]) * 16, edge=pb.Edge(method="lineage")) for n in range(1, 5)]
+    # The last two went into a new file, and the process died before the position was recorded.
+    with RotatingFile(path, RotationSettings(max_file_bytes=1)) as file:
+        await JsonLinesExporter(file).export(batch[:2])
+        await JsonLinesExporter(file).export(batch[2:3])
+    with path.open("ab") as torn:
+        torn.write(b'{"id":"0404')
+    with RotatingFile(path) as file:
+        await JsonLinesExporter(file).export(batch[1:])
+    lines = (tmp_path / "findings.jsonl.1").read_bytes() + path.read_bytes()
+    assert [json.loads(line)["id"][:2] for line in lines.splitlines()] == ["01", "02", "03", "04"]
+
+
+async def test_lines_of_others_in_the_file_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "findings.jsonl"
+    path.write_bytes(b'no json\n{"id":5}\n{"id":"xyz"}\n{}\n[]\n\xff\n')
+    with RotatingFile(path) as file:
+        await JsonLinesExporter(file).export([pb.Finding(id=b"\1" * 16)])
+    assert json.loads(path.read_bytes().splitlines()[-1])["id"] == "01" * 16
