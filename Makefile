@@ -30,7 +30,7 @@ up: setup ## the whole system on this machine, until Ctrl-C
 
 .PHONY: test
 test: setup-dev ## all tests, with real probes and servers; of the fault matrix a short selection
-	@$(PYTEST) tests -m "not matrix"
+	@$(PYTEST) tests -m "not matrix and not docker"
 
 .PHONY: test-unit
 test-unit: setup-dev ## tests without root and servers
@@ -84,6 +84,19 @@ bench: setup-dev ## all measurements; bench/README.md says what they mean
 build: setup-dev ## a wheel with the BPF objects in it
 	@scripts/build_bpf.sh
 	@$(VENV)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+.PHONY: wheels
+wheels: setup ## the wheels that the images are made of, into dist/wheels
+	@scripts/make_wheels.sh
+
+.PHONY: images
+images: wheels ## container images: agent, aggregator, cli, nats, etcd; BASE_IMAGE=… for another base
+	@scripts/build_images.sh
+
+.PHONY: test-deploy
+test-deploy: setup-dev ## images, compose and a cluster in containers, with a real Docker (installed if need be)
+	@$(SUDO) scripts/setup_docker.sh
+	@$(PYTEST) tests/deploy tests/cluster -m docker
 
 .PHONY: clean
 clean: ## remove everything that was built
