@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agentsight_core.endpoints import find_endpoint
+from agentsight_core.endpoints import Endpoint, find_endpoint, find_socket
 from agentsight_core.parsers.accounts import HttpSettings
 from agentsight_core.parsers.conversation import Conversation
 from agentsight_core.parsers.http_events import Origin, to_events
@@ -21,7 +21,9 @@ from agentsight_core.parsers.messages import (
     HttpMessage,
     RequestStarted,
     Role,
+    WebSocketMessage,
 )
+from agentsight_core.parsers.websocket import asks_for_websocket
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.telemetry.ledger import Ledger
 
@@ -195,7 +197,10 @@ class Connections:
                 events += self._request(connection, message)
             if message.exchange not in connection.exchanges:
                 self._messages.filter(NOT_WATCHED)
-            elif isinstance(message, BodyPart) and message.exchange not in connection.llm_exchanges:
+            elif (
+                isinstance(message, BodyPart | WebSocketMessage)
+                and message.exchange not in connection.llm_exchanges
+            ):
                 self._messages.filter("body of no LLM call")
             else:
                 self._messages.emitted += 1
@@ -222,12 +227,7 @@ class Connections:
     def _request(self, connection: _Watched, request: RequestStarted) -> list[pb.Event]:
         connection.requests += 1
         headers = dict(request.headers)
-        endpoint = find_endpoint(
-            request.method,
-            headers.get("host", ""),
-            request.target,
-            headers.get("content-type", ""),
-        )
+        endpoint = _find_endpoint(request, headers)
         is_llm = endpoint is not None
         connection.session = connection.session or self._sessions.session_of(connection.pid)
         events: list[pb.Event] = []
@@ -296,3 +296,10 @@ class Connections:
         self._settle(connection)
         del self._watched[key]
         return events
+
+
+def _find_endpoint(request: RequestStarted, headers: Mapping[str, str]) -> Endpoint | None:
+    host = headers.get("host", "")
+    if asks_for_websocket(request.headers):
+        return find_socket(host, request.target)
+    return find_endpoint(request.method, host, request.target, headers.get("content-type", ""))

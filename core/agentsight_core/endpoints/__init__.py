@@ -10,8 +10,9 @@ from __future__ import annotations
 from agentsight_core.endpoints.hosts import find_provider, host_of
 from agentsight_core.endpoints.paths import find_route
 from agentsight_core.endpoints.routes import Endpoint
+from agentsight_core.endpoints.sockets import find_socket
 
-__all__ = ["Endpoint", "find_endpoint"]
+__all__ = ["Endpoint", "find_endpoint", "find_socket"]
 
 # Who is meant by a wire format when the host tells nothing: a proxy, a gateway, one's own server.
 _PROVIDER_OF_FORMAT = {

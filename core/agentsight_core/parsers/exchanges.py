@@ -33,6 +33,8 @@ class OpenExchange:
     lost_bytes: int = 0
     # The request asks to leave HTTP: what follows it is not HTTP if the response agrees.
     may_upgrade: bool = False
+    # What the request asks for is a WebSocket.
+    asks_for_websocket: bool = False
     # The request waits for a 100 response before it sends its body.
     expects_continue: bool = False
     request: Progress = field(default_factory=Progress)

@@ -177,7 +177,14 @@ class H2Side:
             return
         half = self._stream.half(self.direction)
         assert half is not None
-        self._give(half, spans)
+        websocket = self._stream.websocket
+        if websocket is None:
+            self._give(half, spans)
+            return
+        data, pieces = self.inbox.content(spans)
+        # Its reader counts them.
+        self._accounts.bytes_parsed -= len(data)
+        self.streams.out += websocket.reader(self.direction).feed(data, *pieces)
 
     def _give(self, half: Half, spans: list[tuple[int, int]]) -> None:
         if half.grpc is not None:
@@ -312,11 +319,16 @@ class H2Side:
             exchange.lost_bytes += lost
             error = f"{self.noun}: {_missing(lost)} at offset {at} of the body"
             exchange.fail(pb.HTTP_OUTCOME_GAP, error)
-            half.content.lose()
-            if half.grpc is not None:
-                half.grpc.lose(lost)
+            self._lose_content(stream, half, lost)
         if not (self._left or self._padding):
             self._end_payload()
+
+    def _lose_content(self, stream: Stream, half: Half, lost: int) -> None:
+        half.content.lose()
+        if half.grpc is not None:
+            half.grpc.lose(lost)
+        if stream.websocket is not None:
+            self.streams.out += stream.websocket.reader(self.direction).lose(lost)
 
     def _tear(self, error: str, outcome: pb.HttpOutcome, reason: str) -> None:
         """Search for the next frame: the framing is lost. Skipped bytes count as `reason`."""
@@ -336,9 +348,7 @@ class H2Side:
             if half is None or stream.progress(self.direction).done:
                 continue
             stream.exchange.fail(outcome, f"{self.noun}: {error}")
-            half.content.lose()
-            if half.grpc is not None:
-                half.grpc.lose(-1)
+            self._lose_content(stream, half, -1)
             if self.direction == pb.DIRECTION_REQUEST:
                 stream.request_torn = True
             stream.settle()

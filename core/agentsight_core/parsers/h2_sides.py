@@ -17,6 +17,7 @@ from agentsight_core.parsers.h2_side import H2Side
 from agentsight_core.parsers.h2_streams import Half, Stream, Streams
 from agentsight_core.parsers.inbox import Inbox
 from agentsight_core.parsers.messages import Headers, RequestStarted, ResponseStarted
+from agentsight_core.parsers.websocket import WebSocket, asks_for_websocket
 from agentsight_core.pb import events_pb2 as pb
 
 
@@ -46,6 +47,7 @@ class H2Requests(H2Side):
         exchange = stream.exchange
         exchange.method = block.pseudo.get(":method", "")
         headers = _with_host(block)
+        exchange.asks_for_websocket = asks_for_websocket(headers)
         stream.request = _half(self, stream, headers)
         exchange.request.started = True
         self.explain(block, exchange)
@@ -123,6 +125,10 @@ class H2Responses(H2Side):
         exchange.end_ns = time_ns
         exchange.response.started = True
         stream.response = _half(self, stream, block.fields)
+        if exchange.asks_for_websocket and status == 200:
+            exchange.fail(pb.HTTP_OUTCOME_UPGRADED, "")
+            limit, accounts = self.streams.settings.max_body_bytes, self.streams.accounts
+            stream.websocket = WebSocket(exchange, block.fields, limit, accounts)
         self.explain(block, exchange)
         self.streams.out.append(
             ResponseStarted(

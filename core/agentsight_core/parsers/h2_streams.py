@@ -12,6 +12,7 @@ from agentsight_core.parsers.content import Content
 from agentsight_core.parsers.exchanges import OpenExchange, OpenExchanges, Progress
 from agentsight_core.parsers.grpc_messages import GrpcCounter
 from agentsight_core.parsers.messages import HttpMessage
+from agentsight_core.parsers.websocket import WebSocket
 from agentsight_core.pb import events_pb2 as pb
 
 
@@ -31,6 +32,8 @@ class Stream:
     # Both appear with the head of their direction.
     request: Half | None = None
     response: Half | None = None
+    # What has become of it, if the server agreed (RFC 8441).
+    websocket: WebSocket | None = None
     # Frames of the request may be missing, and its end with them.
     request_torn: bool = False
 
@@ -98,6 +101,11 @@ class Streams:
 
     def emit_finished(self) -> None:
         """Say which exchanges have ended, and forget their streams."""
+        for stream in self.open.values():
+            exchange = stream.exchange
+            if stream.websocket is not None and exchange.request.done and exchange.response.done:
+                self.out += stream.websocket.close()
+                stream.websocket = None
         finished = self.exchanges.take_finished()
         if not finished:
             return

@@ -70,7 +70,9 @@ class HttpConnection:
     @property
     def held_bytes(self) -> int:
         """Bytes that wait for more."""
-        return sum(inbox.held_bytes for inbox in self._inboxes.values())
+        websocket = self._shared.websocket
+        held_bytes = sum(inbox.held_bytes for inbox in self._inboxes.values())
+        return held_bytes + (websocket.held_bytes if websocket is not None else 0)
 
     def feed(
         self,
@@ -118,7 +120,9 @@ class HttpConnection:
             return []
         requests, responses = self._sides
         responses.take_early = True
-        out = self._read()
+        self._read_on()
+        self._shared.end_websocket(now_ns)
+        out = self._take_out()
         requests.close(regular=False)
         responses.close(regular=outcome == pb.HTTP_OUTCOME_ABORTED)
         return out + self._shared.exchanges.end_all(now_ns, outcome)
@@ -151,6 +155,10 @@ class HttpConnection:
             waiting.lost_bytes += max(lost, 0)
 
     def _read(self) -> list[HttpMessage]:
+        self._read_on()
+        return self._take_out()
+
+    def _read_on(self) -> None:
         """Read all that is there. What one side says may let the other one go on."""
         assert self._sides is not None
         requests, responses = self._sides
@@ -160,5 +168,7 @@ class HttpConnection:
         requests.inbox.release()
         responses.inbox.release()
         self._shared.emit_finished()
+
+    def _take_out(self) -> list[HttpMessage]:
         out, self._shared.out = self._shared.out, []
         return out

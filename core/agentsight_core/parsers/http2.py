@@ -44,7 +44,9 @@ class Http2Connection:
     @property
     def held_bytes(self) -> int:
         """Bytes that wait for more."""
-        return sum(inbox.held_bytes for inbox in self._inboxes.values())
+        websockets = (one.websocket for one in self._streams.open.values() if one.websocket)
+        held_bytes = sum(inbox.held_bytes for inbox in self._inboxes.values())
+        return held_bytes + sum(websocket.held_bytes for websocket in websockets)
 
     def feed(
         self,
@@ -88,6 +90,8 @@ class Http2Connection:
             side.close()
         for stream in self._streams.open.values():
             stream.note_messages()
+            if stream.websocket is not None:
+                out += stream.websocket.close()
         self._streams.open.clear()
         return out + self._streams.exchanges.end_all(now_ns, outcome)
 

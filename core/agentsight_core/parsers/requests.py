@@ -10,6 +10,7 @@ from agentsight_core.parsers.framing import expects_continue, request_body
 from agentsight_core.parsers.heads import begins_request, parse_request
 from agentsight_core.parsers.messages import RequestStarted
 from agentsight_core.parsers.side import Side
+from agentsight_core.parsers.websocket import asks_for_websocket
 from agentsight_core.pb import events_pb2 as pb
 
 
@@ -45,6 +46,7 @@ class RequestSide(Side):
         exchange.may_upgrade = request.method == "CONNECT" or any(
             name == "upgrade" for name, _ in request.headers
         )
+        exchange.asks_for_websocket = asks_for_websocket(request.headers)
         exchange.expects_continue = expects_continue(request.headers)
         self._shared.out.append(
             RequestStarted(

@@ -11,6 +11,7 @@ from agentsight_core.parsers.heads import ResponseHead, parse_response
 from agentsight_core.parsers.inbox import Inbox
 from agentsight_core.parsers.messages import ResponseStarted
 from agentsight_core.parsers.side import Shared, Side, State
+from agentsight_core.parsers.websocket import WebSocket
 from agentsight_core.pb import events_pb2 as pb
 
 
@@ -91,8 +92,14 @@ class ResponseSide(Side):
         if response.status == 101 or tunnel:
             exchange.fail(pb.HTTP_OUTCOME_UPGRADED, "")
             exchange.response.started = True
-            exchange.request.done = exchange.response.done = True
             self._shared.upgraded = True
+            if response.status == 101 and exchange.asks_for_websocket:
+                limit = self._shared.settings.max_body_bytes
+                self._shared.websocket = WebSocket(
+                    exchange, response.headers, limit, self._shared.accounts
+                )
+            else:
+                exchange.request.done = exchange.response.done = True
         else:
             self.begin(exchange, response.headers, response_body(response, exchange.method))
         self._shared.emit_finished()

@@ -16,6 +16,7 @@ from agentsight_core.parsers.framing import Body, body_codings
 from agentsight_core.parsers.heads import find_end, find_plausible, plausible_tail
 from agentsight_core.parsers.inbox import Inbox
 from agentsight_core.parsers.messages import BodyPart, Headers, HttpMessage
+from agentsight_core.parsers.websocket import WebSocket
 from agentsight_core.pb import events_pb2 as pb
 
 # A start line longer than this is not found again when it comes in parts behind a gap.
@@ -39,12 +40,36 @@ class Shared:
     accounts: Accounts
     exchanges: OpenExchanges
     out: list[HttpMessage] = field(default_factory=list)
-    # Both directions have left HTTP.
+    # Both directions have left HTTP, for a WebSocket or for something that is not read.
     upgraded: bool = False
+    websocket: WebSocket | None = None
 
     def emit_finished(self) -> None:
         """Say which exchanges have ended."""
         self.out += self.exchanges.take_finished()
+
+    def take_upgraded(self, inbox: Inbox, direction: pb.Direction) -> None:
+        """Take what came behind the last HTTP message."""
+        start, end = inbox.position, len(inbox.buffer)
+        inbox.position = end
+        if self.websocket is None:
+            self.accounts.skip("upgraded", end - start)
+        elif end > start:
+            data, pieces = inbox.content([(start, end)])
+            self.out += self.websocket.reader(direction).feed(data, *pieces)
+            if self.websocket.is_closed:
+                self.end_websocket(inbox.last_ns)
+
+    def end_websocket(self, time_ns: int) -> None:
+        """End the WebSocket, and its exchange with it."""
+        websocket, exchange = self.websocket, self.exchanges.last()
+        if websocket is None or exchange is None:
+            return
+        self.websocket = None
+        self.out += websocket.close()
+        exchange.end_ns = max(exchange.end_ns, time_ns)
+        exchange.request.done = exchange.response.done = True
+        self.emit_finished()
 
 
 class Side:
@@ -66,7 +91,7 @@ class Side:
     def step(self) -> bool:
         """Read the next thing; False when more bytes are needed."""
         if self._shared.upgraded:
-            self.skip("upgraded")
+            self._shared.take_upgraded(self.inbox, self.direction)
             return False
         if self.searching:
             return self.search_head()
@@ -219,6 +244,8 @@ class Side:
         Returns whether whole messages may be among them.
         """
         if self._shared.upgraded:
+            if self._shared.websocket is not None:
+                self._shared.out += self._shared.websocket.reader(self.direction).lose(lost)
             return False
         self.skip("gap")
         self.inbox.release()

@@ -231,8 +231,8 @@ def test_upgrade_ignores_and_counts_the_rest(connect: bool) -> None:
     if connect:
         request, answer = b"CONNECT a:443 HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"
     else:
-        request = b"GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-        answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+        request = b"GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n"
+        answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n"
     # The frame of the client is fed before the answer is.
     wire = Wire().send(request + b"\x81\x05hello").receive(answer + b"\x81\x02hi").send(b"\x88\0")
     assert wire.outcomes == [pb.HTTP_OUTCOME_UPGRADED]
