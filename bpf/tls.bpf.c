@@ -135,6 +135,10 @@ int tls_enter(struct pt_regs *ctx)
 		return 0;
 	call.buffer = PT_REGS_PARM2(ctx);
 	call.length_at = PT_REGS_PARM4(ctx);
+	/* Not a choice of an address in `ctx`, which the verifier refuses. */
+	barrier_var(call.length_at);
+	if (bpf_get_attach_cookie(ctx) & TLS_HOOK_FLAGS)
+		call.length_at = PT_REGS_PARM5(ctx);
 	call.stack = PT_REGS_SP(ctx);
 	writing = bpf_get_attach_cookie(ctx) & TLS_HOOK_WRITTEN;
 	call.written = writing;

@@ -15,6 +15,8 @@ enum tls_hook {
 	/* int SSL_read_ex(SSL *, void *, size_t, size_t *): > 0 and the length at *arg4. */
 	TLS_HOOK_READ_EX = 2,
 	TLS_HOOK_WRITE_EX = 3,
+	/* int SSL_write_ex2(SSL *, void *, size_t, uint64_t flags, size_t *): at *arg5. */
+	TLS_HOOK_WRITE_EX2 = 11,
 	/* ssize_t f(session, void *, size_t): a 64-bit length, <= 0 is an error. */
 	TLS_HOOK_READ_LONG = 4,
 	TLS_HOOK_WRITE_LONG = 5,

@@ -57,6 +57,8 @@ class HookKind(enum.IntEnum):
     # functions ssl_read_internal and ssl_write_internal
     READ_EX = 2
     WRITE_EX = 3
+    # int f(SSL *, void *, size_t, uint64_t flags, size_t *length), else the same
+    WRITE_EX2 = 11
     # ssize_t f(session, void *, size_t), returns the length
     READ_LONG = 4
     WRITE_LONG = 5

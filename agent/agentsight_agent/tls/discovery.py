@@ -15,6 +15,7 @@ from agentsight_agent.tls.elf import Elf, ElfError
 from agentsight_agent.tls.exported import exported_hooks
 from agentsight_agent.tls.golang import go_hooks, uses_go_tls
 from agentsight_agent.tls.openssl import openssl_hooks
+from agentsight_agent.tls.stripped import NO_OPENSSL, boringssl_in, openssl_in
 
 # Libraries that carry TLS under another name than libssl, or another TLS than OpenSSL.
 _SUSPECTS = re.compile(
@@ -24,8 +25,7 @@ _JAVA = re.compile(r"^libjvm\.so")
 # NSS does its input and output through NSPR, where it is hooked.
 _NSS = re.compile(r"^libssl3\.so")
 _BY_TEXT = {
-    b"ssl_write_internal\0": "OpenSSL is linked in, but its symbols are stripped",
-    b"ssl_lib.cc\0": "BoringSSL is linked in without symbols",
+    b"ssl/ssl_lib.c\0": NO_OPENSSL,
     b"rustls": "rustls has no function that can be hooked",
 }
 
@@ -98,6 +98,9 @@ def _search(elf: Elf, name: str) -> tuple[TlsHook, ...] | str | None:
         return "Java: TLS is compiled at run time, no function can be hooked"
     if uses_go_tls(elf):
         return go_hooks(elf)
+    found = openssl_in(elf) or boringssl_in(elf)
+    if found:
+        return found
     text = elf.first_of(list(_BY_TEXT), b".rodata")
     if text is not None:
         return _BY_TEXT[text]

@@ -1,0 +1,134 @@
+"""Finds the doors of OpenSSL 3 and BoringSSL in programs without symbols, by their error messages.
+
+Both say in an error where it was raised: OpenSSL the function's name, BoringSSL the file and a
+number for the reason. The instruction that loads that text lies in the function. What is found is
+taken only if it is unique. Must not attach anything.
+
+Sources: OpenSSL include/openssl/err.h (ERR_raise), ssl/ssl_lib.c; BoringSSL include/openssl/err.h
+(OPENSSL_PUT_ERROR), include/openssl/ssl.h (SSL_R_*), ssl/ssl_lib.cc.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agentsight_agent.bpf.kernel import HookKind, TlsHook
+from agentsight_agent.tls import emulated
+from agentsight_agent.tls.elf import EM_X86_64, Elf, Symbol
+from agentsight_agent.tls.references import callers, function_starts, names, references, texts
+from agentsight_agent.tls.x86 import R8
+
+NO_OPENSSL = "OpenSSL is linked in without symbols, and its functions are not found"
+NO_BORINGSSL = "BoringSSL is linked in without symbols, and its functions are not found"
+
+_READ, _WRITE = "ssl_read_internal", "ssl_write_internal"
+_BEFORE_CALL = 24
+# mov %rsp, %rcx or lea n(%rsp), %rcx or lea n(%rbp), %rcx; the same for %r8
+_POINTS_FOURTH = re.compile(rb"\x48(?:\x89\xe1|\x8d(?:\x4c\x24|\x4d|\x8d|\x8c\x24))")
+_POINTS_FIFTH = re.compile(rb"\x49\x89\xe0|\x4c\x8d(?:\x44\x24|\x45|\x85|\x84\x24)")
+_BORINGSSL = b"ssl_lib.cc"
+# Of SSL_write: should not have been called, protocol is shut down, uninitialized, bad length.
+_WRITE_REASONS = frozenset({66, 226, 215, 111})
+_READ_REASONS = frozenset({66})
+# SSL_read and SSL_peek stand right before SSL_write in ssl_lib.cc.
+_MAX_LINES_BEFORE = 60
+_AROUND = (24, 32)
+_REASON = re.compile(rb"\xba(..)\0\0", re.DOTALL)  # mov $reason, %edx
+_LINE = re.compile(rb"\x41\xb8(..)\0\0", re.DOTALL)  # mov $line, %r8d
+_MAX_REASON = 1000
+
+
+@dataclass(slots=True)
+class _Raised:
+    """The errors that one function raises."""
+
+    count: int = 0
+    reasons: set[int] = field(default_factory=set)
+    lines: list[int] = field(default_factory=list)
+
+
+def openssl_in(elf: Elf) -> tuple[TlsHook, ...] | str | None:
+    """Return the hooks of an OpenSSL 3 without symbols, or why not; None if there is none."""
+    targets = {address: name for name in (_READ, _WRITE) for address in names(elf, name)}
+    if len(set(targets.values())) != 2 or elf.machine != EM_X86_64:
+        return None
+    found = references(elf, list(targets))
+    starts = function_starts(elf, [reference.address for reference in found])
+    functions: dict[str, set[int]] = defaultdict(set)
+    for reference in found:
+        if reference.address in starts:
+            functions[targets[reference.target]].add(starts[reference.address])
+    if any(len(functions[name]) != 1 for name in (_READ, _WRITE)):
+        return NO_OPENSSL
+    read, write = functions[_READ].pop(), functions[_WRITE].pop()
+    kind = _kind_of_write(elf, write)
+    return _hooks(elf, {HookKind.READ_EX: read, kind: write}) if kind else NO_OPENSSL
+
+
+def boringssl_in(elf: Elf) -> tuple[TlsHook, ...] | str | None:
+    """Return the hooks of a BoringSSL without symbols, or why not; None if there is none."""
+    targets = texts(elf, _BORINGSSL)
+    if not targets or elf.machine != EM_X86_64:
+        return None
+    raised = _raised(elf, targets)
+    writes = [start for start, one in raised.items() if one.reasons >= _WRITE_REASONS]
+    reads = _reads(raised, writes[0]) if len(writes) == 1 else []
+    if not reads:
+        return NO_BORINGSSL
+    hooks = _hooks(elf, {HookKind.WRITE: writes[0]})
+    for read in reads:
+        hooks += _hooks(elf, {HookKind.READ: read})
+    return hooks
+
+
+def _kind_of_write(elf: Elf, function: int) -> HookKind | None:
+    """Return which argument of ssl_write_internal points to the length, as its callers show.
+
+    It is the fourth, from OpenSSL 3.2 on the fifth, behind `flags`; callers point to a local.
+    """
+    before = [elf.code(at - _BEFORE_CALL, _BEFORE_CALL) for at in callers(elf, function)]
+    fourth = any(_POINTS_FOURTH.search(code) for code in before)
+    fifth = any(_POINTS_FIFTH.search(code) for code in before)
+    if fourth == fifth:
+        return None
+    return HookKind.WRITE_EX if fourth else HookKind.WRITE_EX2
+
+
+def _raised(elf: Elf, targets: list[int]) -> dict[int, _Raised]:
+    """Return what each function raises with one of the file names at `targets`, by its start."""
+    found = [reference.address for reference in references(elf, targets)]
+    functions: dict[int, _Raised] = defaultdict(_Raised)
+    for address, start in function_starts(elf, found).items():
+        window = elf.code(address - _AROUND[0], sum(_AROUND))
+        one = functions[start]
+        one.count += 1
+        reasons = (int.from_bytes(value, "little") for value in _REASON.findall(window))
+        one.reasons.update(reason for reason in reasons if reason < _MAX_REASON)
+        one.lines.extend(int.from_bytes(value, "little") for value in _LINE.findall(window))
+    return functions
+
+
+def _reads(raised: Mapping[int, _Raised], write: int) -> list[int]:
+    """Return SSL_peek, which SSL_read calls, or both where it is part of SSL_read."""
+    first = min(raised[write].lines, default=0)
+    return [
+        start
+        for start, one in raised.items()
+        if one.count == 1
+        and one.reasons == _READ_REASONS
+        and any(0 < first - line < _MAX_LINES_BEFORE for line in one.lines)
+    ]
+
+
+def _hooks(elf: Elf, functions: Mapping[HookKind, int]) -> tuple[TlsHook, ...]:
+    hooks = []
+    for kind, address in functions.items():
+        code = elf.function_code(Symbol(address, 0))
+        inside = emulated.cheap_offset(code, emulated.ARGUMENTS | {R8}, returns=True)
+        offset = elf.file_offset(address + (inside or 0))
+        assert offset is not None, "the code was read there"
+        hooks.append(TlsHook(kind, offset))
+    return tuple(hooks)
