@@ -138,7 +138,7 @@ async def _keep_note(agent: Agent, spool: Spool, note: EpochNote, node: Node) ->
                 durable_ns = seen_ns
         sessions = sorted(session.id for session in agent.sessions)
         try:
-            note.write(Epoch(node.boot_id, durable_ns, sessions))
+            await asyncio.to_thread(note.write, Epoch(node.boot_id, durable_ns, sessions))
         except OSError as error:
             _log.warning("the note of what is watched cannot be written: %s", error)
 

@@ -14,26 +14,17 @@ async def kill_and_restart(it, times: int) -> None:
         await victim.kill()
         await it.taken_over()
         await victim.start()
+        # It takes its share again: partitions may still be moving back when the next one dies.
         await cluster.ready(victim)
-        # It takes its share again: partitions move back while events flow.
-        await cluster.flows()
 
 
 # Its bar is an absolute time: no gate for `make test` on a machine that may be busy.
 @pytest.mark.matrix
-async def test_another_takes_over_within_five_seconds(run):
+@pytest.mark.timeout(1500)
+async def test_another_takes_over_fifty_times(run):
     async with run("aggregator killed") as it:
-        await kill_and_restart(it, 2)
+        await kill_and_restart(it, 50)
         verdict = await it.finish()
-        assert not verdict.faults
-        assert it.takeover_s
-        assert max(it.takeover_s) <= TAKEOVER_S
-
-
-@pytest.mark.matrix
-async def test_another_takes_over_again_and_again(run):
-    async with run("aggregator killed") as it:
-        await kill_and_restart(it, 10)
-        verdict = await it.finish()
+        it.note(takeover_p99_s=round(sorted(it.takeover_s)[int(len(it.takeover_s) * 0.99)], 2))
         assert not verdict.faults
         assert max(it.takeover_s) <= TAKEOVER_S

@@ -8,6 +8,7 @@ is a small file. Must not decide what is a session.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,7 +55,11 @@ class EpochNote:
         """Replace the note; without sessions there is none. Raises OSError."""
         if epoch.sessions:
             new = self._path.with_suffix(".new")
-            new.write_bytes(msgspec.json.encode(epoch))
+            with new.open("wb") as file:
+                file.write(msgspec.json.encode(epoch))
+                file.flush()
+                # The machine may lose its power as well.
+                os.fdatasync(file.fileno())
             new.replace(self._path)
         elif self._written:
             self.remove()

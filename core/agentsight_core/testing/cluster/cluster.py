@@ -26,6 +26,7 @@ from agentsight_core.errors import AgentSightError
 from agentsight_core.etcd.connection import EtcdSettings
 from agentsight_core.runtime.notes import read_note
 from agentsight_core.testing.cluster.credentials import Credentials
+from agentsight_core.testing.cluster.disks import LazyDisk
 from agentsight_core.testing.cluster.ledger import LedgerOfUnits, read_ledger_of_units
 from agentsight_core.testing.cluster.member import Member
 from agentsight_core.testing.cluster.network import Host, Network, running_network
@@ -62,6 +63,8 @@ class ClusterSettings:
     jsonl: bool = False
     # Mutual TLS everywhere, an nkey for each node, frames and findings sealed.
     secured: bool = True
+    # Kinds of members (nats, etcd, node) whose disks forget what was not synced.
+    lazy_disks: tuple[str, ...] = ()
 
 
 class Cluster:
@@ -75,6 +78,8 @@ class Cluster:
         self.etcd: list[EtcdMember] = []
         self.aggregators: list[Member] = []
         self.nodes: list[Member] = []
+        # By name of the member.
+        self.disks: dict[str, LazyDisk] = {}
         # None: nothing is secured.
         self.credentials: Credentials | None = None
         # Servers that the oracle does not ask: one that is cut off answers with what it knew.
@@ -127,12 +132,35 @@ class Cluster:
 
     async def start(self) -> None:
         """Start everything, in the order in which it is needed, and wait until events flow."""
+        await self._insert_disks()
         await asyncio.gather(*(member.start() for member in [*self.nats, *self.etcd]))
         await self.healthy()
         for member in [*self.aggregators, *self.nodes]:
             await member.start()
         await self.ready(*self.aggregators)
         await self.flows()
+
+    async def _insert_disks(self) -> None:
+        places: list[tuple[Member, Path]] = [(member, member.store) for member in self.nats]
+        places += [(member, member.folder / "data") for member in self.etcd]
+        places += [(member, member.folder / "spool") for member in self.nodes]
+        for member, folder in places:
+            if member.name.startswith(self.settings.lazy_disks):
+                disk = self.disks[member.name] = LazyDisk(folder, member.folder / "disk")
+                await disk.insert()
+
+    async def lose_power(self, *members: Member) -> None:
+        """Kill them at the same moment, and let their disks forget what was not synced."""
+        await asyncio.gather(*(member.kill() for member in members))
+        for member in members:
+            await self.disks[member.name].lose_power()
+
+    async def renew_certificates(self) -> None:
+        """Issue all certificates anew; etcd and clients see that by themselves."""
+        assert self.credentials is not None, "the cluster is not secured"
+        await self.credentials.renew(self.server_names, [node.name for node in self.nodes])
+        for server in self.nats:
+            server.reload()
 
     async def ready(self, *aggregators: Member, seconds: float = 60.0) -> None:
         """Wait until the aggregators say that they work."""
@@ -238,6 +266,14 @@ class Cluster:
         async with connect(self.connection(name)) as bus:
             yield bus
 
+    def operator_config(self) -> Path:
+        """Return the configuration of a person who changes things, for `agentsight --config`."""
+        path = self.folder / "operator.yaml"
+        bus = {"embedded": False, "servers": list(self.servers)}
+        config = {"node": {"cluster": "test", "state_dir": str(self.folder / "operator")}}
+        self._write_config(path, "operator", {**config, "bus": bus})
+        return path
+
     @property
     def etcd_access(self) -> EtcdSettings:
         """How an operator reaches etcd."""
@@ -302,8 +338,10 @@ class Cluster:
             await patiently(unchanged, seconds)
 
     async def kill_all(self) -> None:
-        """Kill every member."""
+        """Kill every member and remove the disks."""
         await asyncio.gather(*(member.kill() for member in self.members))
+        for disk in self.disks.values():
+            await disk.remove()
 
 
 def merged(one: Mapping[str, object], other: Mapping[str, object]) -> dict[str, object]:

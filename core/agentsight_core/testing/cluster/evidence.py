@@ -30,6 +30,8 @@ class Stored:
     input: str
     writer: str
     replayed: bool
+    # Id of the key by which it is sealed as a message; "": it is not.
+    key_id: str = ""
 
     @property
     def partition(self) -> int:
@@ -92,4 +94,5 @@ def _stored(bus: Bus, message: object) -> Stored:
         input=headers.get(subjects.INPUT, ""),
         writer=headers.get(subjects.WRITER, ""),
         replayed=subjects.REPLAYED in headers,
+        key_id=headers.get(subjects.KEY, ""),
     )

@@ -25,6 +25,7 @@ from agentsight_core.errors import Retryable
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.runtime.signals import stop_on_signals
 from agentsight_core.sealing import Sealer
+from agentsight_core.spool.epochs import Epoch, EpochNote, losses
 from agentsight_core.spool.settings import SpoolSettings
 from agentsight_core.spool.spool import Spool
 from agentsight_core.telemetry.ledger import Ledger
@@ -50,6 +51,7 @@ class Generator:
         self._epoch_ns = time.time_ns()
         self._agent_id = ids.digest("agent", self._node, size=8).hex()
         self._sequences: dict[int, int] = {}
+        self._note = EpochNote(options.folder / "spool" / "epoch.json")
         path = options.folder / "ledger"
         known = read_ledger_of_units(path).taken
         self._ledger = LedgerWriter(path)
@@ -60,6 +62,9 @@ class Generator:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Make units at the wanted rate until `stop`."""
+        if earlier := self._note.left_behind():
+            for event in losses(earlier, "", time.time_ns(), time.time_ns()):
+                self._put(event.session, [event])
         per_session = max(1, round(self._options.rate * _ROUND_SECONDS / len(self._units)))
         due = time.monotonic()
         while not stop.is_set():
@@ -71,6 +76,7 @@ class Generator:
         for session in self._units:
             self._put(session, end_events(session, time.time_ns()))
         await self._spool.drain()
+        self._note.remove()
 
     def ended(self) -> None:
         """Say in the ledger that everything is delivered."""
@@ -88,6 +94,7 @@ class Generator:
                 self._ledger.taken(session, unit, digest_of(events))
                 made.append((session, unit, events))
         await asyncio.to_thread(self._ledger.sync)
+        await asyncio.to_thread(self._note.write, Epoch("", 0, list(self._units)))
         for session, _, events in made:
             self._put(session, events)
         await self._spool.drain()

@@ -119,6 +119,8 @@ class _Seen:
         self.units: dict[int, dict[int, str]] = {}
         # Session to frames that a tombstone or a gap in the numbering stands for.
         self.buried: Counter[int] = Counter()
+        # Sessions that were told that their agent was killed.
+        self.told: set[int] = set()
         self.poison = 0
 
     def frame(self, message: Stored) -> None:
@@ -138,7 +140,10 @@ class _Seen:
         self._marks[key] = header.seq
         if events[0].HasField("lost"):
             self._verdict.declared[events[0].lost.reason] += 1
-            self.buried[header.session] += 1
+            if events[0].lost.stage == "spool":
+                self.buried[header.session] += 1
+            else:
+                self.told.add(header.session)
         elif unit := unit_of(events):
             self._unit(header.session, unit, events)
 
@@ -162,7 +167,10 @@ def _check_units(verdict: Verdict, ledger: LedgerOfUnits, seen: _Seen) -> None:
         # Tombstones count frames, and a unit is a frame; which of them is not to be seen in it.
         for unit in missing[seen.buried[session] :]:
             verdict.lost.append(f"session {session:016x} unit {unit}")
-        verdict.undurable += len(taken.keys() - durable - stored.keys())
+        undurable = taken.keys() - durable - stored.keys()
+        verdict.undurable += len(undurable)
+        if undurable and session not in seen.told:
+            verdict.lost.append(f"session {session:016x}: nobody says that units may be missing")
         for unit, digest in stored.items():
             if taken.get(unit) != digest:
                 verdict.lost.append(f"session {session:016x} unit {unit} is not what was taken")
@@ -171,7 +179,7 @@ def _check_units(verdict: Verdict, ledger: LedgerOfUnits, seen: _Seen) -> None:
 def _check_findings(verdict: Verdict, evidence: Evidence, seen: _Seen) -> None:
     gaps = 0
     ids: Counter[bytes] = Counter()
-    spans: Counter[bytes] = Counter()
+    spans: Counter[tuple[bytes, str]] = Counter()
     kinds: dict[int, Counter[str]] = {}
     places: dict[int, tuple[int, int]] = {}
     for stored, finding in evidence.parsed_findings():
@@ -183,12 +191,14 @@ def _check_findings(verdict: Verdict, evidence: Evidence, seen: _Seen) -> None:
         if finding.loss.reason == "gap":
             gaps += finding.loss.count
         if finding.HasField("span"):
-            spans[finding.span.span_id] += 1
+            spans[finding.span.span_id, finding.span.name] += 1
             kinds.setdefault(finding.session, Counter())[_kind_of_span(finding)] += 1
     if gaps != verdict.declared["gap"]:
         verdict.lost.append(f"{verdict.declared['gap']} frames are missing, {gaps} are declared")
     verdict.twice += [f"finding {key.hex()}" for key, count in ids.items() if count > 1]
-    verdict.twice += [f"span {key.hex()}" for key, count in spans.items() if count > 1]
+    verdict.twice += [
+        f"span {key.hex()} {name!r}" for (key, name), count in spans.items() if count > 1
+    ]
     for session, units in seen.units.items():
         found = kinds.get(session, Counter())
         for kind in ("call", "process"):
