@@ -19,6 +19,7 @@ from agentsight_aggregator.analyzers import sessions as lifecycle
 from agentsight_aggregator.analyzers.calls import Calls
 from agentsight_aggregator.analyzers.causes import Causes
 from agentsight_aggregator.analyzers.findings import Output, storable
+from agentsight_aggregator.analyzers.mcp import Mcp
 from agentsight_aggregator.analyzers.metrics import Measures, Meter
 from agentsight_aggregator.analyzers.processes import Processes
 from agentsight_aggregator.analyzers.sessions import Sessions
@@ -29,6 +30,7 @@ from agentsight_aggregator.analyzers.turns import Turns
 from agentsight_aggregator.call import LlmCall
 from agentsight_aggregator.exchange import Exchange
 from agentsight_aggregator.providers import read_call as read_any_call
+from agentsight_aggregator.providers.socket_calls import end_calls, take_message
 from agentsight_aggregator.samples import Counter, Sample
 from agentsight_aggregator.streams.exchanges import ExchangeAssembler, OpenExchanges
 
@@ -41,7 +43,15 @@ _DEFAULTS = FoldSettings()
 # First byte of a snapshot. Fields with defaults may be added without a new version.
 _VERSION = 1
 _MAX_ENDED = 10_000
-_HTTP = frozenset({"http_request_started", "http_response_started", "http_body", "http_finished"})
+_HTTP = frozenset(
+    {
+        "http_request_started",
+        "http_response_started",
+        "http_body",
+        "http_finished",
+        "websocket_message",
+    }
+)
 
 
 class FoldState(msgspec.Struct):
@@ -66,12 +76,15 @@ class PartitionFold:
         self._read_call = read_call
         self._meter = Meter(settings.max_label_sets)
         self._output = Output(settings, self._meter)
-        self._assembler = ExchangeAssembler(settings.exchanges)
+        self._assembler = ExchangeAssembler(settings.exchanges, take_message, end_calls)
         self._processes = Processes(self._output)
         self._causes = Causes(self._output)
         tools = Tools(self._output)
         self._calls = Calls(self._output, Turns(self._output), tools, self._causes)
-        self._lives = Sessions(self._output, self._calls, tools, self._processes, self._causes)
+        self._mcp = Mcp(self._output)
+        self._lives = Sessions(
+            self._output, self._calls, tools, self._processes, self._causes, self._mcp
+        )
         self._state = FoldState()
         self._set(settings.content_on_spans, settings.session_idle_ns)
 
@@ -156,6 +169,8 @@ class PartitionFold:
                 self._exchange(exchange)
         elif kind in self._processes.steps:
             self._processes.steps[kind](session, event)
+        elif kind == "json_rpc_message":
+            self._mcp.observe(session, event)
         elif kind == "session_started":
             lifecycle.begin(session, event)
             self._processes.begin_root(session, event)
@@ -177,12 +192,20 @@ class PartitionFold:
         return session
 
     def _exchange(self, exchange: Exchange) -> None:
-        call = self._read_call(exchange)
-        self._meter.add("agentsight.exchanges", 1, kind="llm" if call else "other")
         session = self._state.sessions.get(exchange.session)
-        if call is not None and session is not None:
-            self._calls.observe(session, call, exchange)
+        if self._read(session, exchange) and session is not None:
             self._settle(session, session.last_ns)
+
+    def _read(self, session: SessionState | None, exchange: Exchange) -> bool:
+        """Hand an exchange to who understands it; False if nobody does."""
+        call = self._read_call(exchange)
+        kind = "llm" if call else "other"
+        if session is not None and call is not None:
+            self._calls.observe(session, call, exchange)
+        elif session is not None and self._mcp.observe_exchange(session, exchange):
+            kind = "mcp"
+        self._meter.add("agentsight.exchanges", 1, kind=kind)
+        return kind != "other"
 
     def _settle(self, session: SessionState, now_ns: int) -> None:
         if session.end_ns and now_ns >= session.end_ns + self._settings.reorder_ns:
@@ -206,10 +229,7 @@ class PartitionFold:
     def _end(self, session: SessionState, why: str) -> None:
         session.due_ns = 0
         for exchange in self._assembler.close_session(session.id):
-            call = self._read_call(exchange)
-            self._meter.add("agentsight.exchanges", 1, kind="llm" if call else "other")
-            if call is not None:
-                self._calls.observe(session, call, exchange)
+            self._read(session, exchange)
         self._lives.end(session, why)
         self._state.sessions.pop(session.id, None)
         self._state.ended[session.id] = None

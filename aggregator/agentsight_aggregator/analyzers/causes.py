@@ -16,10 +16,15 @@ from agentsight_core.pb import findings_pb2 as pb
 from agentsight_aggregator.analyzers.findings import Output
 from agentsight_aggregator.analyzers.settings import FoldSettings
 from agentsight_aggregator.analyzers.state import Cause, ProcessState, SessionState, ToolState
+from agentsight_aggregator.streams.mcp import McpCall
 
 _WORD = re.compile(r"[\w.+-]+")
+# Between the name that an agent gives a server and the name of the server's tool.
+_NAME_SEPARATORS = "_./:-"
 _SHORT_CHARS = 3
 _LONG_CHARS = 12
+# Shared by the calls that the server works on at the same time.
+_BY_SERVER = 0.95
 _MAX_COMMAND_CHARS = 64 * 1024
 
 
@@ -83,8 +88,11 @@ class Causes:
     ) -> bool:
         parent = session.processes.get(process.parent)
         tools = self._tools_above(session, process)
+        served = [tool for tool in tools if _is_served(session, process, tool)]
         if tools:
-            tool, match = _best(process, tools)
+            tool, match = _best(process, served or tools)
+            if served and match.score < _BY_SERVER / len(served):
+                match = Match(_BY_SERVER / len(served), "mcp")
             ready = match.score >= 0.9 or all(item.outcome for item in tools)
             if wait and not ready:
                 return False
@@ -181,6 +189,29 @@ class Causes:
         self._output.edge(session, process.start_ns, cause, process.span_id, edge)
 
 
+def match_call(tool: ToolState, call: McpCall) -> Match:
+    """Return how well the MCP call `call` fits what `tool` asked for."""
+    named = bool(call.name) and (
+        tool.name == call.name
+        or (tool.name.endswith(call.name) and tool.name[-len(call.name) - 1] in _NAME_SEPARATORS)
+    )
+    same = bool(call.arguments) and _canonical(tool.arguments) == _canonical(call.arguments)
+    if named and same:
+        return Match(0.99, "name+arguments")
+    if named:
+        return Match(0.8, "name")
+    empty = _canonical(call.arguments) == _canonical("{}")
+    return Match(0.9, "arguments") if same and not empty else _NOTHING
+
+
+def _canonical(text: str) -> bytes:
+    """Return the JSON `text` in the one form that equal values have; b"" if it is none."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(text or "{}"), order="sorted")
+    except (msgspec.DecodeError, RecursionError):
+        return b""
+
+
 def match_arguments(process: ProcessState, tool: ToolState) -> Match:
     """Return how well what `tool` asked for fits the command lines of `process`."""
     best = _NOTHING
@@ -214,6 +245,15 @@ def _similarity(argv: tuple[str, ...], line: str, needle: str) -> float:
 def _collapse(text: str) -> str:
     """Return `text` without quotes and with single spaces: a command line as its argv."""
     return " ".join(text.replace('"', "").replace("'", "").split())
+
+
+def _is_served(session: SessionState, process: ProcessState, tool: ToolState) -> bool:
+    """Tell whether an MCP server started `process` while it worked on what `tool` asked for."""
+    use = tool.mcp
+    if use is None or not use.peer.server_pid or process.start_ns < use.call.start_ns:
+        return False
+    in_time = not use.call.end_ns or process.start_ns <= use.call.end_ns
+    return in_time and _descends(session, process, use.peer.server_pid)
 
 
 def _best(process: ProcessState, tools: list[ToolState]) -> tuple[ToolState, Match]:

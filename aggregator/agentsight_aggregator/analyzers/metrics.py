@@ -16,6 +16,7 @@ from agentsight_aggregator.samples import Counter, Histogram, Labels, Sample
 
 _CALL_BOUNDS = tuple(0.01 * 2**step for step in range(14))
 _AGENT_BOUNDS = tuple(0.1 * 2**step for step in range(13))
+_MCP_BOUNDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _COUNT_BOUNDS = tuple(float(2**step) for step in range(8))
 
 _USAGE = "gen_ai.client.inference.usage"
@@ -31,6 +32,7 @@ _COUNTERS = {
     "agentsight.cost": ("{USD}", "What the calls cost by list price."),
     "agentsight.llm.unpriced_calls": ("{call}", "Calls of models without a known price."),
     "agentsight.tool.calls": ("{call}", "Tool calls that answers asked for."),
+    "agentsight.mcp.notifications": ("{notification}", "MCP notifications, by method."),
     "agentsight.turns": ("{turn}", "User turns."),
     "agentsight.processes": ("{process}", "Processes of watched sessions."),
     "agentsight.files": ("{file}", "Files that watched processes opened or failed to open."),
@@ -57,6 +59,7 @@ _HISTOGRAMS = {
         _CALL_BOUNDS,
     ),
     "gen_ai.execute_tool.duration": ("s", "Duration of a tool call.", _CALL_BOUNDS),
+    "mcp.client.operation.duration": ("s", "Duration of a call of an MCP server.", _MCP_BOUNDS),
     "gen_ai.invoke_agent.duration": ("s", "Duration of a user turn.", _AGENT_BOUNDS),
     "gen_ai.invoke_agent.inference_calls": (
         "{inference_call}",

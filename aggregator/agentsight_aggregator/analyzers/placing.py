@@ -17,7 +17,7 @@ _MAX_UNPLACED = 1024
 
 def note(process: ProcessState, effect: Effect, limit: int) -> None:
     """Keep an effect that has just happened."""
-    if not process.talks:
+    if not (process.talks or process.serves):
         place(process, effect, limit)
         return
     process.unplaced.append(effect)

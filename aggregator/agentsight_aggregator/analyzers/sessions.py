@@ -13,13 +13,11 @@ from agentsight_aggregator.analyzers.causes import Causes
 from agentsight_aggregator.analyzers.effect_state import Effect
 from agentsight_aggregator.analyzers.effects import touches
 from agentsight_aggregator.analyzers.findings import Attributes, Output, span_id, storable, trace_id
+from agentsight_aggregator.analyzers.mcp import Mcp
 from agentsight_aggregator.analyzers.placing import place
 from agentsight_aggregator.analyzers.process_spans import write_process
 from agentsight_aggregator.analyzers.processes import Processes
-from agentsight_aggregator.analyzers.state import (
-    SessionState,
-    ToolState,
-)
+from agentsight_aggregator.analyzers.state import ProcessState, SessionState, ToolState
 from agentsight_aggregator.analyzers.tools import Tools
 
 # How often at most a busy session is gone through for what has become ripe.
@@ -53,7 +51,13 @@ class Sessions:
     """Writes what has become final, in an order that does not depend on when it is asked."""
 
     def __init__(
-        self, output: Output, calls: Calls, tools: Tools, processes: Processes, causes: Causes
+        self,
+        output: Output,
+        calls: Calls,
+        tools: Tools,
+        processes: Processes,
+        causes: Causes,
+        mcp: Mcp,
     ) -> None:
         self._output = output
         self._settings = output.settings
@@ -61,6 +65,7 @@ class Sessions:
         self._tools = tools
         self._processes = processes
         self._causes = causes
+        self._mcp = mcp
 
     def settle(
         self, session: SessionState, now_ns: int, *, busy_since_ns: int, last: bool = False
@@ -71,6 +76,7 @@ class Sessions:
             session, now_ns if last else now_ns - self._settings.retry_wait_ns
         )
         self._end_quiet_turns(session, now_ns)
+        self._mcp.settle(session, now_ns, busy_since_ns=busy_since_ns, last=last)
         self._causes.settle(session, now_ns, busy_since_ns=busy_since_ns, last=last)
         self._place_effects(session, ripe_ns)
         for tool in [tool for tool in session.tools if _ripe(session, tool, ripe_ns)]:
@@ -145,13 +151,13 @@ class Sessions:
         for process in session.processes.values():
             if not process.unplaced:
                 continue
-            tools = [tool for tool in session.tools if tool.pid == process.pid]
+            tools = [tool for tool in session.tools if _may_have(tool, process)]
             waiting = []
             for effect in process.unplaced:
                 during = [tool for tool in tools if _during(tool, effect)]
                 if effect.time_ns > ripe_ns or any(not tool.outcome for tool in during):
                     waiting.append(effect)
-                elif not _give(during, effect, limit):
+                elif not _give(during, process, effect, limit):
                     place(process, effect, limit)
             process.unplaced = waiting
 
@@ -219,29 +225,45 @@ def _waits(session: SessionState) -> bool:
         session.end_ns
         or session.tools
         or session.undecided
+        or session.mcp_calls
         or session.retrying
         or any(thread.turn is not None for thread in session.threads.values())
         or any(item.exited and not item.written for item in session.processes.values())
     )
 
 
+def _may_have(tool: ToolState, process: ProcessState) -> bool:
+    """Tell whether `tool` runs in `process`: it talks to the model, or it is the MCP server."""
+    return tool.pid == process.pid or _serves(process, tool)
+
+
+def _serves(process: ProcessState, tool: ToolState) -> bool:
+    return tool.mcp is not None and tool.mcp.peer.server_pid == process.pid
+
+
 def _during(tool: ToolState, effect: Effect) -> bool:
+    if tool.mcp is not None and effect.time_ns < tool.mcp.call.start_ns:
+        return False
     if effect.time_ns < tool.window_start_ns:
         return False
     return not tool.outcome or effect.time_ns <= tool.end_ns
 
 
-def _give(tools: list[ToolState], effect: Effect, limit: int) -> bool:
-    """Put `effect` on the tool call that names its file most exactly; False if none does."""
+def _give(tools: list[ToolState], process: ProcessState, effect: Effect, limit: int) -> bool:
+    """Put `effect` on the tool call that names its file most exactly; False if none does.
+
+    What an MCP server does while it works on one call only belongs to that call.
+    """
+    served = [tool for tool in tools if _serves(process, tool)]
     named = [
         (len(text), -position, tool)
         for position, tool in enumerate(tools)
         for text in tool.needles
         if touches(effect, text)
     ]
-    if not named:
+    if not named and len(served) != 1:
         return False
-    tool = max(named, key=lambda item: item[:2])[2]
+    tool = max(named, key=lambda item: item[:2])[2] if named else served[0]
     if len(tool.effects) < limit:
         tool.effects.append(effect)
     else:

@@ -10,6 +10,7 @@ import msgspec
 
 from agentsight_aggregator.analyzers.effect_state import Effect
 from agentsight_aggregator.call import LlmCall
+from agentsight_aggregator.streams.mcp import McpCall, McpPeer
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -57,6 +58,8 @@ class ProcessState(msgspec.Struct):
     children: int = 0
     # True when it talks to models: its effects may belong to a tool that runs inside it.
     talks: bool = False
+    # True when it is an MCP server: its effects may belong to a tool call that it serves.
+    serves: bool = False
     # Effects of a talking process that are not yet placed (on it or on a tool).
     unplaced: list[Effect] = []
     effects: list[Effect] = []
@@ -69,6 +72,16 @@ class ProcessState(msgspec.Struct):
     written_bytes: int = 0
     sent_bytes: int = 0
     received_bytes: int = 0
+
+
+class McpUse(msgspec.Struct):
+    """The MCP call that a tool call of a model led to."""
+
+    call: McpCall
+    peer: McpPeer
+    # How they were found to belong together.
+    method: str
+    confidence: float
 
 
 class ToolState(msgspec.Struct):
@@ -99,6 +112,7 @@ class ToolState(msgspec.Struct):
     processes: int = 0
     effects: list[Effect] = []
     omitted_effects: int = 0
+    mcp: McpUse | None = None
 
 
 class TurnState(msgspec.Struct):
@@ -231,6 +245,9 @@ class SessionState(msgspec.Struct):
     retrying: dict[bytes, Placed] = {}
     closed_turns: list[TurnWindow] = []
     seen_messages: dict[bytes, None] = {}
+    # MCP servers, by connection; and their finished calls that no tool call is known for yet.
+    mcp_peers: dict[int, McpPeer] = {}
+    mcp_calls: list[McpCall] = []
     totals: Totals = msgspec.field(default_factory=Totals)
     revision: int = 0
     summary_due: bool = False

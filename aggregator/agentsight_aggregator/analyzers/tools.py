@@ -16,6 +16,7 @@ from agentsight_aggregator.analyzers.findings import (
     span_id,
     storable,
 )
+from agentsight_aggregator.analyzers.mcp_spans import tool_attributes
 from agentsight_aggregator.analyzers.state import Placed, SessionState, ToolState
 from agentsight_aggregator.call import LlmCall, ToolCall, ToolResult
 from agentsight_aggregator.samples import Labels
@@ -111,6 +112,7 @@ class Tools:
             attributes["gen_ai.tool.call.id"] = tool.id
         if tool.is_error:
             attributes["error.type"] = "tool_error"
+        attributes.update(tool_attributes(tool))
         if tool.omitted_effects:
             attributes["agentsight.effects.omitted"] = tool.omitted_effects
         if self._output.settings.content_on_spans:
