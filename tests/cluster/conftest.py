@@ -73,9 +73,9 @@ class Run:
 
     row: str
     fault: str
-    cluster: Cluster
     random: random.Random
     seed: int
+    cluster: Cluster | None = None
     evidence: Evidence = field(default_factory=Evidence)
     # Empty until `finish`.
     verdict: Verdict | None = None
@@ -85,6 +85,8 @@ class Run:
     takeover_windows: list[tuple[float, float]] = field(default_factory=list)
     takeover_s: list[float] = field(default_factory=list)
     notes: dict[str, object] = field(default_factory=dict)
+    # Why the test failed, in a line; "": it passed.
+    failed: str = ""
 
     def note(self, **facts: object) -> None:
         """Keep figures for the results."""
@@ -131,6 +133,7 @@ class Run:
             "repeated_frames": verdict.repeated_frames,
             "takeover_s": [round(seconds, 3) for seconds in self.takeover_s],
             "notes": self.notes,
+            "failed": self.failed,
         }
         print(json.dumps(line))
         with RESULTS.open("a") as file:
@@ -156,15 +159,16 @@ def run(tmp_path: Path, seed: int, request) -> StartRun:
     async def start(fault: str, **settings: object) -> AsyncIterator[Run]:
         row = Path(request.node.fspath).stem.removeprefix("test_row_").split("_")[0]
         wanted = ClusterSettings(**settings)
-        async with running_cluster(tmp_path / "cluster", wanted) as cluster:
-            it = Run(row, fault, cluster, random.Random(seed), seed)
-            try:
+        it = Run(row, fault, random.Random(seed), seed)
+        try:
+            async with running_cluster(tmp_path / "cluster", wanted) as it.cluster:
                 yield it
-            except BaseException as error:
-                # At once: the matrix is long, and pytest explains failures at its end.
-                print(f"FAILED {request.node.nodeid}: {error!r}"[:2000])
-                raise
-            finally:
-                it.report()
+        except BaseException as error:
+            # At once: the matrix is long, and pytest explains failures at its end.
+            print(f"FAILED {request.node.nodeid}: {error!r}"[:2000])
+            it.failed = (repr(error).splitlines() or [""])[0].partition("\\n")[0][:200]
+            raise
+        finally:
+            it.report()
 
     return start
