@@ -41,6 +41,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     # False: aborted, malformed, with missing bytes, or cut at the cap; `problem` says how.
     complete: bool
     problem: str = ""
+    # One call within a WebSocket: the bodies are its messages, each answer one on a line.
+    is_websocket: bool = False
     peer_address: str = ""
     peer_port: int = 0
 

@@ -63,6 +63,11 @@ def read_body(data: bytes, content_type: str) -> Body:
     return Body(problems=[f"the answer is not JSON: it begins with {stripped[:20]!r}"])
 
 
+def read_json_lines(data: bytes) -> Body:
+    """Return one JSON value a line as the chunks of a stream, even if it is only one."""
+    return _read_json_stream(data) if data.strip() else Body(chunks=[])
+
+
 def _read_json(data: bytes, stripped: bytes) -> Body:
     """Read one JSON value, or one after the other."""
     whole, problem = decode_json(stripped)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 
-from agentsight_core.endpoints import Endpoint, find_endpoint
+from agentsight_core.endpoints import Endpoint, find_endpoint, find_socket
 
 from agentsight_aggregator.call import LlmCall, Usage
 from agentsight_aggregator.exchange import Exchange
 from agentsight_aggregator.prices import cost_usd
-from agentsight_aggregator.providers.bodies import Body, read_body
+from agentsight_aggregator.providers.bodies import Body, read_body, read_json_lines
 from agentsight_aggregator.providers.drafts import Answer, CallError, Request, WireFormat
 from agentsight_aggregator.providers.errors import OTHER, is_error, is_retryable, read_error
 from agentsight_aggregator.providers.formats import FORMATS, refine
@@ -46,16 +46,15 @@ def read_call(exchange: Exchange) -> LlmCall | None:
     Never raises, whatever the bodies hold: what cannot be read is named in `problems`, and what is
     not on the wire is not in the result.
     """
-    content_type = exchange.request_header("content-type")
-    endpoint = find_endpoint(exchange.method, exchange.authority, exchange.target, content_type)
-    if endpoint is None or 300 <= exchange.status < 400 or exchange.status == 101:
+    endpoint = _find_endpoint(exchange)
+    if endpoint is None:
         return None
     request_json, problem = _decode_request(exchange)
     endpoint = refine(endpoint, request_json)
     if endpoint is None:
         return None
     wire = FORMATS[endpoint.api](endpoint)
-    body = read_body(exchange.response_body, exchange.response_header("content-type"))
+    body = _read_body(exchange)
     if not endpoint.certain and not _is_proven(wire, exchange, request_json, body):
         return None
     problems = [f"request: {problem}"] if problem else []
@@ -72,6 +71,21 @@ def read_call(exchange: Exchange) -> LlmCall | None:
         # The body that would say so is missing or cut: the answer tells.
         request.stream = _STREAM_TYPE.search(exchange.response_header("content-type")) is not None
     return _join(exchange, endpoint, request, answer, _error_of(exchange, answer, body), problems)
+
+
+def _find_endpoint(exchange: Exchange) -> Endpoint | None:
+    if exchange.is_websocket:
+        return find_socket(exchange.authority, exchange.target)
+    if 300 <= exchange.status < 400 or exchange.status == 101:
+        return None
+    content_type = exchange.request_header("content-type")
+    return find_endpoint(exchange.method, exchange.authority, exchange.target, content_type)
+
+
+def _read_body(exchange: Exchange) -> Body:
+    if exchange.is_websocket:
+        return read_json_lines(exchange.response_body)
+    return read_body(exchange.response_body, exchange.response_header("content-type"))
 
 
 def _decode_request(exchange: Exchange) -> tuple[dict[str, object], str]:

@@ -61,7 +61,7 @@ def _read_request(body: dict[str, object]) -> Request:
     if isinstance(given, str):
         request.messages = [build_message("user", [text_part(given)])]
     else:
-        request.messages = _read_items(records(given))
+        request.messages = read_items(records(given))
     return request
 
 
@@ -70,7 +70,7 @@ def _conversation(body: dict[str, object]) -> str:
     return text(conversation) or text(record(conversation).get("id"))
 
 
-def _read_items(items: list[dict[str, object]]) -> list[Message]:
+def read_items(items: list[dict[str, object]]) -> list[Message]:
     """Return items as messages; what the model made between two inputs is one message."""
     messages: list[Message] = []
     pending: list[Part] = []
@@ -169,7 +169,9 @@ def _take_response(answer: Answer, response: dict[str, object]) -> None:
         answer.failure = {"error": response.get("error") or {}}
 
 
-_FINAL = frozenset({"response.completed", "response.failed", "response.incomplete"})
+_FINAL = frozenset(
+    {"response.completed", "response.failed", "response.incomplete", "response.done"}
+)
 
 
 def _read_stream(chunks: list[Chunk]) -> Answer:

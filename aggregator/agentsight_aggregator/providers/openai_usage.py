@@ -17,8 +17,16 @@ def read_usage(value: object, model: str = "") -> Usage:
     `model` matters for Gemini alone: Google's compatible API counts thoughts in the total only.
     """
     usage = record(value)
-    details = record(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
-    written = record(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
+    details = record(
+        usage.get("prompt_tokens_details")
+        or usage.get("input_tokens_details")
+        or usage.get("input_token_details")  # Realtime
+    )
+    written = record(
+        usage.get("completion_tokens_details")
+        or usage.get("output_tokens_details")
+        or usage.get("output_token_details")
+    )
     input_tokens = _first(usage, "prompt_tokens", "input_tokens")
     reasoning = _first(written, "reasoning_tokens")
     if reasoning is None:

@@ -13,6 +13,7 @@ import msgspec
 from agentsight_core.pb import events_pb2 as pb
 
 from agentsight_aggregator.exchange import Exchange, Headers
+from agentsight_aggregator.streams.sockets import SocketCall, SocketMessage, SocketState
 
 # (connection, index) of an exchange within its session.
 Key = tuple[int, int]
@@ -39,6 +40,11 @@ class ExchangeSettings:
     idle_ns: int = 30 * 60 * 1_000_000_000
 
 
+# (authority, target, state, message) → the calls that the message ends.
+TakeMessage = Callable[[str, str, SocketState, SocketMessage], list[SocketCall]]
+EndCalls = Callable[[SocketState], list[SocketCall]]
+
+
 class OpenExchange(msgspec.Struct):
     """An exchange whose end was not seen yet; times are Unix ns."""
 
@@ -61,6 +67,8 @@ class OpenExchange(msgspec.Struct):
     response_bytes: int = 0
     pieces: list[tuple[int, int]] = []
     held_bytes: int = _HEAD_BYTES
+    # What it has become, if it has become a WebSocket.
+    socket: SocketState | None = None
 
 
 class OpenExchanges(msgspec.Struct):
@@ -75,17 +83,30 @@ class OpenExchanges(msgspec.Struct):
     evicted: int = 0
 
 
+def _no_calls(*_: object) -> list[SocketCall]:
+    return []
+
+
 class ExchangeAssembler:
     """Takes HTTP events, returns exchanges that have ended; everything else it does not take."""
 
-    def __init__(self, settings: ExchangeSettings = ExchangeSettings()) -> None:
+    def __init__(
+        self,
+        settings: ExchangeSettings = ExchangeSettings(),
+        take_message: TakeMessage = _no_calls,
+        end_calls: EndCalls = _no_calls,
+    ) -> None:
+        """`take_message` and `end_calls` know what is a call within a WebSocket."""
         self._settings = settings
+        self._take_message = take_message
+        self._end_calls = end_calls
         self.state = OpenExchanges()
         self._steps: dict[str, Callable[[pb.Event], list[Exchange]]] = {
             "http_request_started": self._begin,
             "http_response_started": self._respond,
             "http_body": self._body,
             "http_finished": self._finish,
+            "websocket_message": self._message,
         }
 
     def observe(self, kind: str, event: pb.Event) -> list[Exchange]:
@@ -97,7 +118,8 @@ class ExchangeAssembler:
         limit = now_ns - self._settings.idle_ns
         closed = []
         for session, items in list(self.state.open.items()):
-            idle = [key for key, item in items.items() if item.last_ns <= limit]
+            # A WebSocket may be silent for as long as it likes.
+            idle = [k for k, item in items.items() if item.last_ns <= limit and not item.socket]
             closed += self._close_early(session, idle, "no more events of this exchange came")
         return closed
 
@@ -108,8 +130,11 @@ class ExchangeAssembler:
 
     def oldest_start_ns(self, session: int) -> int:
         """Return when the oldest open exchange of `session` began, 0 if none is open."""
-        items = self.state.open.get(session)
-        return min(item.start_ns for item in items.values()) if items else 0
+        starts: list[int] = []
+        for item in self.state.open.get(session, {}).values():
+            calls = item.socket.calls if item.socket else None
+            starts += [item.start_ns] if calls is None else [call.start_ns for call in calls]
+        return min(starts, default=0)
 
     def _begin(self, event: pb.Event) -> list[Exchange]:
         head = event.http_request_started
@@ -139,7 +164,27 @@ class ExchangeAssembler:
             item.response_start_ns = event.wall_ns
             item.status = head.status
             item.response_headers = _headers(head.headers)
+            if _has_upgraded(item):
+                item.socket = SocketState()
         return []
+
+    def _message(self, event: pb.Event) -> list[Exchange]:
+        part = event.websocket_message
+        item = self._find("websocket_message", event, part.connection, part.exchange)
+        if item is None:
+            return []
+        socket = item.socket = item.socket or SocketState()
+        before = socket.held_bytes
+        message = socket.join(event)
+        calls: list[SocketCall] = []
+        if message is not None:
+            calls = self._take_message(item.authority, item.target, socket, message)
+        grown = socket.held_bytes - before
+        item.held_bytes += grown
+        self.state.held_bytes += grown
+        key = (part.connection, part.exchange)
+        ended = [_call(event.session, key, item, call) for call in calls]
+        return ended + self._keep_bounds(event.session)
 
     def _body(self, event: pb.Event) -> list[Exchange]:
         body = event.http_body
@@ -171,7 +216,8 @@ class ExchangeAssembler:
             item.request_end_ns = end.request_end_boot_ns + event.wall_ns - event.boot_ns
         key = (end.connection, end.exchange)
         self._forget(event.session, key)
-        return [_exchange(event.session, key, item, event.wall_ns, _problem(end))]
+        whole = _exchange(event.session, key, item, event.wall_ns, _problem(end))
+        return [*self._unfinished_calls(event.session, key, item), whole]
 
     def _find(self, kind: str, event: pb.Event, connection: int, index: int) -> OpenExchange | None:
         item = self.state.open.get(event.session, {}).get((connection, index))
@@ -198,8 +244,13 @@ class ExchangeAssembler:
         for key in keys:
             item = self.state.open[session][key]
             self._forget(session, key)
+            closed += self._unfinished_calls(session, key, item)
             closed.append(_exchange(session, key, item, item.last_ns, why))
         return closed
+
+    def _unfinished_calls(self, session: int, key: Key, item: OpenExchange) -> list[Exchange]:
+        calls = self._end_calls(item.socket) if item.socket else []
+        return [_call(session, key, item, call) for call in calls]
 
     def _forget(self, session: int, key: Key) -> None:
         items = self.state.open[session]
@@ -234,6 +285,44 @@ def _exchange(session: int, key: Key, item: OpenExchange, end_ns: int, problem: 
         peer_address=item.peer_address,
         peer_port=item.peer_port,
     )
+
+
+def _call(session: int, key: Key, item: OpenExchange, call: SocketCall) -> Exchange:
+    """Return a call within a WebSocket as an exchange of its own."""
+    return Exchange(
+        session=session,
+        pid=item.pid,
+        connection=key[0],
+        index=key[1],
+        start_ns=call.start_ns,
+        request_end_ns=call.request_end_ns,
+        response_start_ns=call.pieces[0][1] if call.pieces else 0,
+        end_ns=max(call.last_ns, call.start_ns),
+        method=item.method,
+        scheme=item.scheme,
+        authority=item.authority,
+        target=item.target,
+        request_headers=item.headers,
+        request_body=call.request,
+        status=item.status,
+        response_headers=item.response_headers,
+        response_body=b"\n".join(call.answer),
+        response_pieces=tuple(call.pieces),
+        complete=not call.problem,
+        problem=call.problem,
+        is_websocket=True,
+        peer_address=item.peer_address,
+        peer_port=item.peer_port,
+    )
+
+
+def _has_upgraded(item: OpenExchange) -> bool:
+    """Whether the response has made the exchange a WebSocket (RFC 6455; RFC 8441 over HTTP/2)."""
+    asked = any(
+        name in ("upgrade", ":protocol") and value.lower() == "websocket"
+        for name, value in item.headers
+    )
+    return asked and item.status in (101, 200)
 
 
 def _headers(headers: Iterable[pb.Header]) -> Headers:
