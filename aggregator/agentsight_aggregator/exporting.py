@@ -18,7 +18,7 @@ from functools import partial
 from agentsight_core.bus.connection import Bus
 from agentsight_core.bus.sinks import Sink
 from agentsight_core.config.models import AgentSightConfig
-from agentsight_core.errors import ConfigError
+from agentsight_core.errors import ConfigError, Permanent, Retryable
 from agentsight_core.pb.api_pb2 import ExportStatus
 from agentsight_core.plugins import ExporterPlugin, find_plugin
 from agentsight_core.ports import Exporter
@@ -130,7 +130,10 @@ class Exporting:
             if running.exports is not None:
                 await running.exports.settle()
             if running.push is not None:
-                await running.push(time.time_ns())
+                try:
+                    await running.push(time.time_ns())
+                except (Retryable, Permanent) as error:
+                    _log.warning("the last metrics were not pushed: %s", error)
 
     async def close(self) -> None:
         """Stop all of them; what a sink does not answer soon comes again after the next start."""

@@ -43,6 +43,11 @@ class Network:
         self._hub = ""
         self._hosts: list[Host] = []
 
+    @property
+    def own_address(self) -> str:
+        """Where hosts reach this process; the same for all networks that it makes."""
+        return f"{self._subnet}.{_OWN_ADDRESS}"
+
     async def open(self) -> None:
         """Make the bridge and connect this process to it."""
         self._hub = await self._namespace("hub")
@@ -50,7 +55,7 @@ class Network:
         await run("ip", "-n", self._hub, "link", "set", "br0", "up")
         outside = f"{self._prefix}-up"
         await self._plug(outside)
-        await run("ip", "addr", "add", f"{self._subnet}.{_OWN_ADDRESS}/24", "dev", outside)
+        await run("ip", "addr", "add", f"{self.own_address}/24", "dev", outside)
         await run("ip", "link", "set", outside, "up")
 
     async def close(self) -> None:
