@@ -101,7 +101,7 @@ class Run:
         await self.cluster.flows()
         self.takeover_windows.append((self.faults_s[-1], time.time()))
 
-    async def finish(self, *, settle_s: float = 120.0) -> Verdict:
+    async def finish(self, *, settle_s: float = 240.0) -> Verdict:
         """End the load, read everything back, judge it, and write a line of the results."""
         await self.cluster.healthy()
         await self.cluster.settle(settle_s)

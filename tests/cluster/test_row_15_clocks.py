@@ -16,23 +16,22 @@ async def restart(cluster, *members) -> None:
     await cluster.ready(*(member for member in members if member in cluster.aggregators))
 
 
-@pytest.mark.parametrize("offsets", [(_HOUR,), (_HOUR_AGO,), (_HOUR, _HOUR_AGO, "+0")])
-async def test_the_clock_of_a_node_jumps(run, offsets):
+async def test_the_clock_of_a_node_jumps(run):
     # Certificates that are as old as the cluster would keep out who lives in the past: see below.
-    async with run(f"clock of a node jumps: {', '.join(offsets)} s", secured=False) as it:
+    async with run("clock of a node jumps: +1 h, -1 h, right, +1 h", secured=False) as it:
         victim = it.random.choice(it.cluster.nodes)
         clock = WrongClock(victim)
         others = [WrongClock(member) for member in it.cluster.aggregators]
         await restart(it.cluster, victim, *it.cluster.aggregators)
         await it.cluster.flows()
-        for offset in offsets:
+        for offset in (_HOUR, _HOUR_AGO, "+0", _HOUR):
             it.happens()
             clock.set(offset)
             await asyncio.sleep(3)
             await it.cluster.flows()
         # What a node that is ahead says last is written when the others get there: an hour later.
         for other in others:
-            other.set(_HOUR if _HOUR in offsets else "+0")
+            other.set(_HOUR)
         verdict = await it.finish()
         assert not verdict.faults
 

@@ -282,13 +282,13 @@ class Cluster:
             endpoints, self.credentials.tls("operator") if self.credentials else None
         )
 
-    async def healthy(self, seconds: float = 60.0) -> None:
+    async def healthy(self, seconds: float = 120.0) -> None:
         """Wait until every bus server that runs takes part fully."""
         for member in self.nats:
             if member.runs:
                 await patiently(member.healthy, seconds)
 
-    async def flows(self, seconds: float = 60.0, more: int = 50) -> None:
+    async def flows(self, seconds: float = 120.0, more: int = 50) -> None:
         """Wait until `more` new findings are in FINDINGS of every partition that has sessions."""
         async with self.bus("flow") as bus:
             before: dict[str, int] = {}
@@ -311,7 +311,7 @@ class Cluster:
         name = info.cluster.leader
         return next(member for member in self.nats if member.name == name)
 
-    async def settle(self, seconds: float = 120.0) -> None:
+    async def settle(self, seconds: float = 240.0) -> None:
         """Let the generators deliver what they have and end; then the aggregators; wait for it."""
         for node in self.nodes:
             if node.runs:
