@@ -36,11 +36,11 @@ RUN ldconfig -p | grep -q 'libbpf\.so\.1' || { apt-get update -qq \
  && rm -rf /var/lib/apt/lists/*; }
 COPY --from=agent-files /opt/agentsight /opt/agentsight
 ENV PATH=/opt/agentsight/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    AGENTSIGHT_NODE_TELEMETRY_HOST=0.0.0.0
+    AGENTSIGHT_NODE_STATE_DIR=/var/lib/agentsight AGENTSIGHT_NODE_TELEMETRY_HOST=0.0.0.0
 VOLUME /var/lib/agentsight
 EXPOSE 9465
 # Root with few capabilities: docs/install-compose.md says which and why.
-HEALTHCHECK --interval=10s --timeout=8s --start-period=30s \
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s \
     CMD ["python", "-m", "agentsight_core.runtime.health", "agent"]
 ENTRYPOINT ["python", "-m", "agentsight_agent"]
 
@@ -65,11 +65,11 @@ LABEL org.opencontainers.image.title="agentsight-aggregator" \
 COPY --from=aggregator-files /opt/agentsight /opt/agentsight
 COPY --from=aggregator-files --chown=65532:65532 /state /var/lib/agentsight
 ENV PATH=/opt/agentsight/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    AGENTSIGHT_EXPORTERS_PROMETHEUS_HOST=0.0.0.0
+    AGENTSIGHT_NODE_STATE_DIR=/var/lib/agentsight AGENTSIGHT_EXPORTERS_PROMETHEUS_HOST=0.0.0.0
 USER 65532:65532
 VOLUME /var/lib/agentsight
 EXPOSE 9464
-HEALTHCHECK --interval=10s --timeout=8s --start-period=30s \
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s \
     CMD ["python", "-m", "agentsight_core.runtime.health", "aggregator"]
 ENTRYPOINT ["python", "-m", "agentsight_aggregator"]
 
@@ -108,8 +108,8 @@ COPY --from=cli-files --chown=65532:65532 /state /data
 USER 65532:65532
 VOLUME /data
 EXPOSE 4222 6222 8222
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
-    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8222/healthz?js-enabled-only=true', timeout=3)"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s \
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8222 && printf 'GET /healthz?js-enabled-only=true HTTP/1.0\\r\\n\\r\\n' >&3 && read -r line <&3 && [[ $line == *' 200 '* ]]"]
 ENTRYPOINT ["nats-server"]
 
 FROM ${BASE_IMAGE} AS etcd
@@ -127,6 +127,6 @@ COPY --from=cli-files --chown=65532:65532 /state /data
 USER 65532:65532
 VOLUME /data
 EXPOSE 2379 2380
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
-    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:2381/health', timeout=3)"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s \
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/2381 && printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3 && read -r line <&3 && [[ $line == *' 200 '* ]]"]
 ENTRYPOINT ["etcd"]

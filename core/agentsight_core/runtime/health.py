@@ -1,61 +1,55 @@
 """`python -m agentsight_core.runtime.health agent|aggregator`: is it ready? For health checks.
 
 Asks the service of this container on its own telemetry port, found by its note in the state
-directory. Exit status 0 if it answers that it is ready, else 1 with the reason. Must not need
-another program: images have no curl.
+directory (`AGENTSIGHT_NODE_STATE_DIR`). Exit status 0 if it says that it is ready, else 1 with the
+reason. It runs every few seconds on every node: must not import the configuration, which costs
+ten times what the question does, and must not need a program that images do not have.
 """
 
 from __future__ import annotations
 
-import argparse
-import http.client
 import os
+import socket
 import sys
+from pathlib import Path
 
-from agentsight_core.config.loading import load_config
-from agentsight_core.config.models import AgentSightConfig
-from agentsight_core.errors import AgentSightError
 from agentsight_core.runtime.notes import read_note
 
-_TIMEOUT_S = 3.0
-_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104  # compared, not listened on
+_COMPONENTS = ("agent", "aggregator")
+_TIMEOUT_S = 5.0
+_STATE_DIR = "/var/lib/agentsight"
 
 
-def complaint(config: AgentSightConfig, component: str) -> str:
+def complaint(state_dir: Path, component: str) -> str:
     """Return why `component` ("agent", "aggregator") is not ready; "" if it is."""
     try:
-        note = read_note(config.node.state_dir, component)
+        note = read_note(state_dir, component)
+        if note is None:
+            return f"no {component} has said in {state_dir} that it runs"
+        status, text = _ask(int(str(note["telemetry_port"])))
     except OSError as error:
-        return f"its note cannot be read: {error}"
-    if note is None:
-        return f"no {component} has said that it runs, in {config.node.state_dir}"
-    telemetry = config.exporters.prometheus.host
-    host = config.node.telemetry_host if component == "agent" else telemetry
-    return _ask("127.0.0.1" if host in _ANY_ADDRESS else host, int(str(note["telemetry_port"])))
+        return f"{component}: {error}"
+    return "" if status == "200" else text
 
 
-def _ask(host: str, port: int) -> str:
-    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
-    try:
-        connection.request("GET", "/readyz")
-        answer = connection.getresponse()
-        text = answer.read().decode(errors="replace").strip()
-    except (OSError, http.client.HTTPException) as error:
-        return f"{host}:{port} does not answer: {error}"
-    finally:
-        connection.close()
-    return "" if answer.status == http.HTTPStatus.OK else text
+def _ask(port: int) -> tuple[str, str]:
+    """Return the status and the text of the answer of /readyz; raises OSError."""
+    with socket.create_connection(("127.0.0.1", port), _TIMEOUT_S) as connection:
+        connection.sendall(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        answer = b""
+        while data := connection.recv(4096):
+            answer += data
+    head, _, body = answer.decode(errors="replace").partition("\r\n\r\n")
+    return head.split(" ", 2)[1] if head else "", body.strip() or head
 
 
 def main() -> int:
     """Ask once; return the exit status."""
-    parser = argparse.ArgumentParser(prog="health", description=__doc__)
-    parser.add_argument("component", choices=("agent", "aggregator"))
-    arguments = parser.parse_args()
-    try:
-        found = complaint(load_config(None, os.environ), arguments.component)
-    except AgentSightError as error:
-        found = str(error)
+    if len(sys.argv) != 2 or sys.argv[1] not in _COMPONENTS:
+        print(f"usage: health {'|'.join(_COMPONENTS)}", file=sys.stderr)  # noqa: T201  # its user's
+        return 2
+    state_dir = Path(os.environ.get("AGENTSIGHT_NODE_STATE_DIR") or _STATE_DIR)
+    found = complaint(state_dir, sys.argv[1])
     if found:
         print(found, file=sys.stderr)  # noqa: T201  # for who runs it
     return 1 if found else 0
