@@ -14,11 +14,12 @@
 #error "only x86-64 is supported: registers of calls and numbers of system calls are architecture-specific"
 #endif
 
+#include "net.bpf.c"
 #include "tls.bpf.c"
 #include "tls_go.bpf.c"
 #include "file.bpf.c"
 #include "process.bpf.c"
-#include "net.bpf.c"
+#include "signals.bpf.c"
 #include "layout.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -11,15 +11,15 @@
 
 #include "file.h"
 #include "change.bpf.c"
+#include "limit.bpf.c"
 #include "lib/ring.bpf.h"
+#include "lib/origins.bpf.h"
 #include "lib/sessions.bpf.h"
 #include "stdio.bpf.c"
 
 #define TS_COMPAT 2
 /* A file that stays open is told this often, if something goes through it. */
-#define TELL_NS 10000000000ull
-/* 0.1 to 1 s, by the configuration of the kernel. */
-#define LOOK_JIFFIES	100
+#define TELL_NS		10000000000ull
 #define PROT_WRITE	2
 #define MAP_SHARED	1
 #define MAP_TYPE	15 /* MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE */
@@ -335,6 +335,8 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 		stdio_call_ended(regs, tgid, opening.session, result);
 	if (!control.files)
 		return 0;
+	if (result < 0)
+		call_failed(regs, opening.session, result);
 	switch (regs->orig_rax) {
 	case __NR_openat:
 		opening.directory = regs->rdi;

@@ -6,6 +6,7 @@
 #include "file.h"
 #include "net.h"
 #include "process.h"
+#include "signals.h"
 #include "tls.h"
 
 #define DESCRIBE(type) \
@@ -22,3 +23,6 @@ DESCRIBE(file_opened);
 DESCRIBE(file_closed);
 DESCRIBE(file_changed);
 DESCRIBE(net_record);
+DESCRIBE(signal_sent);
+DESCRIBE(limit_hit);
+DESCRIBE(oom_killed);

@@ -1,42 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * TCP connections that processes make: who, with whom, how it went, how much in each direction.
+ * TCP connections: who, with whom, how it went and ended, how much and how well in each direction.
  *
- * What is known of a socket lies in the socket itself and outlives the process. Not seen:
- * connections that are accepted, and failures before the first packet (no route).
+ * What is known of a socket lies in the socket itself and outlives the process; accepted sockets
+ * inherit it from the one that listens, so their process is the one that called listen(). Not seen:
+ * failures before the first packet (no route), sockets that listened before.
  */
 #include "net.h"
 #include "lib/connections.bpf.h"
+#include "lib/origins.bpf.h"
 
 enum tcp_state {
 	TCP_ESTABLISHED = 1,
 	TCP_SYN_SENT = 2,
+	TCP_SYN_RECV = 3,
 	TCP_FIN_WAIT1 = 4,
 	TCP_CLOSE = 7,
 	TCP_LAST_ACK = 9,
+	TCP_LISTEN = 10,
 };
 
 #define ECONNABORTED 103
 
-struct socket_origin {
-	__u64 session;
-	__u64 since_boot_ns;
-	__u64 cgroup;
-	__u32 tgid;
-	__u32 tid;
-	/* The connected record was for somebody: there will be a closed one. */
-	__u32 established;
-	__u32 reserved;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct socket_origin);
-} socket_origins SEC(".maps");
-
-static __always_inline void note_connecting(struct sock *sk)
+static __always_inline void note_origin(struct sock *sk, __u32 listens)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid(), session = session_of(pid_tgid >> 32);
 	struct socket_origin *origin;
@@ -55,6 +41,9 @@ static __always_inline void note_connecting(struct sock *sk)
 	origin->tgid = pid_tgid >> 32;
 	origin->tid = pid_tgid;
 	origin->established = 0;
+	origin->listens = listens;
+	origin->looked_jiffies = bpf_jiffies64();
+	origin->told_boot_ns = origin->since_boot_ns;
 }
 
 static __always_inline void fill_addresses(struct net_record *record, struct sock *sk)
@@ -92,8 +81,17 @@ static __always_inline struct net_record *begin_net_record(struct sock *sk, __u1
 	record->sent_bytes = 0;
 	record->received_bytes = 0;
 	record->reserved = 0;
-	record->reserved2 = 0;
 	record->error = 0;
+	record->accepted = origin->listens;
+	record->retransmitted_bytes = 0;
+	record->round_trip_us = 0;
+	record->round_trip_deviation_us = 0;
+	record->least_round_trip_us = 0;
+	record->congestion_window = 0;
+	record->sent_segments = 0;
+	record->retransmitted_segments = 0;
+	record->lost_segments = 0;
+	record->reserved2 = 0;
 	fill_addresses(record, sk);
 	return record;
 }
@@ -108,29 +106,94 @@ static __always_inline void emit_connected(struct sock *sk, struct socket_origin
 	submit_record(CLASS_NET, record, 0);
 }
 
+static __always_inline void fill_quality(struct net_record *record, struct sock *sk)
+{
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	__u32 least = BPF_CORE_READ(tcp, rtt_min.s[0].v);
+
+	record->retransmitted_bytes = BPF_CORE_READ(tcp, bytes_retrans);
+	record->sent_bytes = BPF_CORE_READ(tcp, bytes_sent) - record->retransmitted_bytes;
+	record->received_bytes = BPF_CORE_READ(tcp, bytes_received);
+	/* The kernel keeps these in eighths and quarters. */
+	record->round_trip_us = BPF_CORE_READ(tcp, srtt_us) >> 3;
+	record->round_trip_deviation_us = BPF_CORE_READ(tcp, mdev_us) >> 2;
+	record->least_round_trip_us = least == 0xffffffff ? 0 : least;
+	record->congestion_window = BPF_CORE_READ(tcp, snd_cwnd);
+	record->sent_segments = BPF_CORE_READ(tcp, data_segs_out);
+	record->retransmitted_segments = BPF_CORE_READ(tcp, total_retrans);
+	record->lost_segments = BPF_CORE_READ(tcp, lost);
+}
+
 static __always_inline void emit_net_closed(struct sock *sk, struct socket_origin *origin)
 {
 	struct net_record *record = begin_net_record(sk, RECORD_NET_CLOSED, origin);
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
-	__u64 received;
 
 	if (!record)
 		return;
-	record->sent_bytes = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
-	received = BPF_CORE_READ(tcp, bytes_received);
+	fill_quality(record, sk);
+	record->error = BPF_CORE_READ(sk, sk_err);
 	/* The peer's FIN has counted as one byte. */
-	if (received && BPF_CORE_READ(sk, __sk_common.skc_flags) & 1ul << SOCK_DONE)
-		received--;
-	record->received_bytes = received;
+	if (record->received_bytes && BPF_CORE_READ(sk, __sk_common.skc_flags) & 1ul << SOCK_DONE)
+		record->received_bytes--;
 	submit_record(CLASS_NET, record, 0);
+}
+
+/* A socket that a listening one has made is established: its process is that one's. */
+static __always_inline void note_accepted(struct sock *sk)
+{
+	struct socket_origin *origin = bpf_sk_storage_get(&socket_origins, sk, NULL, 0);
+
+	if (!origin || !origin->listens)
+		return;
+	if (!origin->session)
+		origin->session = session_of(origin->tgid);
+	origin->since_boot_ns = bpf_ktime_get_boot_ns();
+	origin->told_boot_ns = origin->since_boot_ns;
+	origin->established = 1;
+	if (origin->session)
+		emit_connected(sk, origin, 0);
+}
+
+/* How a connection does that stays open, from time to time. */
+static __noinline int sample_socket(struct sock *sk)
+{
+	struct socket_origin *origin = bpf_sk_storage_get(&socket_origins, sk, NULL, 0);
+	__u64 now = bpf_jiffies64(), now_ns;
+	struct net_record *record;
+
+	if (!origin || !origin->session || !origin->established ||
+	    now - origin->looked_jiffies < LOOK_JIFFIES)
+		return 0;
+	origin->looked_jiffies = now;
+	now_ns = bpf_ktime_get_boot_ns();
+	if (now_ns - origin->told_boot_ns < SAMPLE_NS)
+		return 0;
+	origin->told_boot_ns = now_ns;
+	record = begin_net_record(sk, RECORD_NET_SAMPLED, origin);
+	if (!record)
+		return 0;
+	fill_quality(record, sk);
+	submit_record(CLASS_NET, record, 0);
+	return 0;
+}
+
+/* The current process has used the socket. */
+static __always_inline void sample_if_tracked(struct sock *sk)
+{
+	if (sk->sk_protocol == IPPROTO_TCP && session_of(bpf_get_current_pid_tgid() >> 32))
+		sample_socket(sk);
 }
 
 static __always_inline void note_state(struct sock *sk, int old_state, int new_state)
 {
 	struct socket_origin *origin;
 
-	if (new_state == TCP_SYN_SENT) {
-		note_connecting(sk);
+	if (new_state == TCP_SYN_SENT || new_state == TCP_LISTEN) {
+		note_origin(sk, new_state == TCP_LISTEN);
+		return;
+	}
+	if (old_state == TCP_SYN_RECV && new_state == TCP_ESTABLISHED) {
+		note_accepted(sk);
 		return;
 	}
 	if (new_state != TCP_CLOSE && old_state != TCP_SYN_SENT)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Records of the TCP connections that tracked processes make. */
+/* Records of the TCP connections that tracked processes make and accept. */
 #pragma once
 
 #include "lib/record.h"
@@ -20,7 +20,21 @@ struct net_record {
 	/* AF_INET or AF_INET6 */
 	__u16 family;
 	__u16 reserved;
-	/* 0 or errno */
+	/* 0 or errno: of connect(), or what ended the connection. */
 	__s32 error;
+	/* 1 = the peer has connected. */
+	__u32 accepted;
+	/* The rest is 0 in a connected record. */
+	__u64 retransmitted_bytes;
+	/* Smoothed, its mean deviation, and the least of the last minutes; 0 = not measured. */
+	__u32 round_trip_us;
+	__u32 round_trip_deviation_us;
+	__u32 least_round_trip_us;
+	/* Segments. */
+	__u32 congestion_window;
+	__u32 sent_segments;
+	__u32 retransmitted_segments;
+	/* What the kernel took for lost, retransmissions included. */
+	__u32 lost_segments;
 	__u32 reserved2;
 };

@@ -263,6 +263,7 @@ int BPF_PROG(tls_socket_sent, struct sock *sk, int ret, int flags)
 
 	if (switched_off() || ret <= 0)
 		return 0;
+	sample_if_tracked(sk);
 	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
 	if (!thread || !peer_of(sk, &peer))
 		return 0;
@@ -287,6 +288,7 @@ int BPF_PROG(tls_socket_received, struct sock *sk, int ret, int flags)
 
 	if (switched_off() || ret <= 0)
 		return 0;
+	sample_if_tracked(sk);
 	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
 	if (!thread || !peer_of(sk, &peer))
 		return 0;

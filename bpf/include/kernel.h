@@ -119,10 +119,29 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct minmax_sample {
+	__u32 v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
+};
+
 struct tcp_sock {
 	__u64 bytes_received;
 	__u64 bytes_sent;
 	__u64 bytes_retrans;
+	__u32 srtt_us;
+	__u32 mdev_us;
+	struct minmax rtt_min;
+	__u32 snd_cwnd;
+	__u32 total_retrans;
+	__u32 lost;
+	__u32 data_segs_out;
+};
+
+struct kernel_siginfo {
+	int si_code;
 };
 
 enum sock_flags {

@@ -14,6 +14,8 @@ from agentsight_cli.text import NS_PER_SECOND, counted, dollars, duration, shown
 
 Attributes = dict[str, PlainValue]
 
+# Names of span events that are effects of a process.
+EFFECTS = ("file", "connection", "signal", "limit", "oom_kill")
 _SYSTEM = (
     "/usr/",
     "/lib",
@@ -82,6 +84,8 @@ def effect(name: str, attributes: Attributes) -> str:
     failure = f"failed: {shown(error)}" if error else ""
     if "agentsight.file.operation" in attributes:
         return _joined(_change(attributes), failure)
+    if name in ("signal", "limit", "oom_kill"):
+        return _mark(name, attributes)
     if name == "file":
         return _joined(
             f"file {shown(attributes.get('file.path'), 100)}",
@@ -95,13 +99,15 @@ def effect(name: str, attributes: Attributes) -> str:
         f"connection {shown(address)} port {attributes.get('network.peer.port')}",
         _bytes(attributes, "agentsight.connection.sent_bytes", "sent"),
         _bytes(attributes, "agentsight.connection.received_bytes", "received"),
+        _round_trip(attributes),
+        _resent(attributes),
         failure,
     )
 
 
 def is_change(name: str, attributes: Attributes) -> bool:
     """Tell whether an effect changed something or left the machine, not only read."""
-    if name == "connection":
+    if name != "file":
         return True
     operation = attributes.get("agentsight.file.operation", "directory_entered")
     return (
@@ -117,6 +123,30 @@ def is_background(name: str, attributes: Attributes) -> bool:
         return False
     path = str(attributes.get("file.path"))
     return path.startswith(_SYSTEM) or any(part in path for part in _INSTALLED)
+
+
+def _mark(name: str, attributes: Attributes) -> str:
+    """Return a signal, a limit that was hit, or a kill for memory."""
+    if name == "oom_kill":
+        return "killed: out of memory"
+    if name == "limit":
+        call = attributes.get("agentsight.limit.call")
+        count = attributes.get("agentsight.limit.count")
+        return f"limit {shown(call)}  failed: {attributes.get('error.type')}  {count} times or more"
+    sender = attributes.get("agentsight.signal.sender_pid") or "kernel"
+    target = attributes.get("agentsight.signal.target_pid")
+    return f"signal {attributes.get('agentsight.signal.name')} from {sender} to {target}"
+
+
+def _round_trip(attributes: Attributes) -> str:
+    micros = attributes.get("agentsight.connection.round_trip_us")
+    return f"rtt {micros / 1000:.1f} ms" if isinstance(micros, int) and micros else ""
+
+
+def _resent(attributes: Attributes) -> str:
+    again = attributes.get("agentsight.connection.retransmitted_segments")
+    sent = attributes.get("agentsight.connection.sent_segments")
+    return f"{again} of {sent} segments again" if again and sent else ""
 
 
 def _change(attributes: Attributes) -> str:

@@ -116,7 +116,7 @@ def _effects(node: SpanNode) -> list[Line]:
     effects = [
         (event.name, plain(event.attributes))
         for event in node.span.events
-        if event.name in ("file", "connection")
+        if event.name in labels.EFFECTS
     ]
     telling = [effect for effect in effects if not labels.is_background(*effect)]
     telling.sort(key=lambda effect: not labels.is_change(*effect))
@@ -124,7 +124,7 @@ def _effects(node: SpanNode) -> list[Line]:
     hidden = {
         kind: sum(name == kind for name, _ in telling[MAX_EFFECTS:])
         + node.integer(f"agentsight.{kind}s.omitted")
-        for kind in ("file", "connection")
+        for kind in labels.EFFECTS
     }
     hidden["effect"] = node.integer("agentsight.effects.omitted")
     hidden["file of the system"] = len(effects) - len(telling)

@@ -29,7 +29,13 @@ from agentsight_agent.bpf.uprobes import (
 
 _OBJECT = Path(__file__).with_name("agentsight.bpf.o")
 _UPROBES = ("tls_enter", "tls_return", "tls_free", "tls_go")
-_ALWAYS = ("process_forked", "process_executed", "process_exited")
+_ALWAYS = (
+    "process_forked",
+    "process_executed",
+    "process_exited",
+    "signal_generated",
+    "process_killed_for_memory",
+)
 _CALLS = "file_call_ended"
 _NETWORK = "socket_state_changed"
 # Program to the tracepoint that older kernels lack (both since 6.3). Without them connections have

@@ -9,7 +9,7 @@ import errno
 
 from agentsight_core.pb import events_pb2 as events
 
-from agentsight_aggregator.analyzers.effect_state import ConnectionEffect
+from agentsight_aggregator.analyzers.effect_state import ConnectionEffect, Quality
 from agentsight_aggregator.analyzers.findings import Attributes
 from agentsight_aggregator.analyzers.placing import newest, note
 from agentsight_aggregator.analyzers.state import ProcessState
@@ -26,8 +26,16 @@ def take_connected(process: ProcessState, item: events.Event, limit: int) -> Non
         port=made.peer_port,
         error=made.error,
         closed=made.error != 0,
+        accepted=made.accepted,
     )
     note(process, effect, limit)
+
+
+def take_sampled(process: ProcessState, item: events.Event) -> None:
+    """Note how a connection of `process` does that stays open."""
+    effect = _beginning_of(process, item.net_sampled.socket)
+    if effect is not None:
+        _take_state(effect, item.net_sampled)
 
 
 def take_disconnected(process: ProcessState, item: events.Event, limit: int) -> None:
@@ -35,14 +43,10 @@ def take_disconnected(process: ProcessState, item: events.Event, limit: int) -> 
     done = item.net_closed
     process.sent_bytes += done.sent_bytes
     process.received_bytes += done.received_bytes
-    for effect in newest(process):
-        if (
-            isinstance(effect, ConnectionEffect)
-            and effect.socket == done.socket
-            and not effect.closed
-        ):
-            break
-    else:
+    process.sent_segments += done.sent_segments
+    process.retransmitted_segments += done.retransmitted_segments
+    effect = _beginning_of(process, done.socket)
+    if effect is None:
         if "connection" in process.omitted:
             return
         effect = ConnectionEffect(
@@ -52,10 +56,24 @@ def take_disconnected(process: ProcessState, item: events.Event, limit: int) -> 
             port=done.peer_port,
         )
         note(process, effect, limit)
-    assert isinstance(effect, ConnectionEffect)
     effect.closed = True
+    effect.error = effect.error or done.error
+    _take_state(effect, done)
+
+
+def _beginning_of(process: ProcessState, socket: int) -> ConnectionEffect | None:
+    for effect in newest(process):
+        if isinstance(effect, ConnectionEffect) and effect.socket == socket and not effect.closed:
+            return effect
+    return None
+
+
+def _take_state(effect: ConnectionEffect, done: events.NetClosed) -> None:
     effect.sent_bytes = done.sent_bytes
     effect.received_bytes = done.received_bytes
+    quality = Quality(**{name: getattr(done, name) for name in Quality.__struct_fields__})
+    if quality != Quality():
+        effect.quality = quality
 
 
 def connection_attributes(effect: ConnectionEffect) -> Attributes:
@@ -67,6 +85,11 @@ def connection_attributes(effect: ConnectionEffect) -> Attributes:
         "agentsight.connection.sent_bytes": effect.sent_bytes,
         "agentsight.connection.received_bytes": effect.received_bytes,
     }
+    if effect.accepted:
+        attributes["agentsight.connection.accepted"] = True
+    if effect.quality is not None:
+        for name in effect.quality.__struct_fields__:
+            attributes[f"agentsight.connection.{name}"] = getattr(effect.quality, name)
     if effect.error:
         attributes["error.type"] = errno.errorcode.get(effect.error, str(effect.error))
     if not effect.closed:

@@ -23,8 +23,23 @@ class FileEffect(msgspec.Struct, tag="file"):
     mapped_for_writing: bool = False
 
 
+class Quality(msgspec.Struct, frozen=True):
+    """How a TCP connection did, from its beginning on."""
+
+    retransmitted_bytes: int = 0
+    # 0 = not measured.
+    round_trip_us: int = 0
+    round_trip_deviation_us: int = 0
+    least_round_trip_us: int = 0
+    # Segments; those sent carry data, retransmissions included.
+    congestion_window: int = 0
+    sent_segments: int = 0
+    retransmitted_segments: int = 0
+    lost_segments: int = 0
+
+
 class ConnectionEffect(msgspec.Struct, tag="connection"):
-    """A TCP connection that a process made."""
+    """A connection that a process made or accepted."""
 
     time_ns: int
     socket: int
@@ -35,6 +50,8 @@ class ConnectionEffect(msgspec.Struct, tag="connection"):
     sent_bytes: int = 0
     received_bytes: int = 0
     closed: bool = False
+    accepted: bool = False
+    quality: Quality | None = None
 
 
 class ChangeEffect(msgspec.Struct, tag="change"):
@@ -51,4 +68,13 @@ class ChangeEffect(msgspec.Struct, tag="change"):
     details: dict[str, int] = {}
 
 
-Effect = FileEffect | ConnectionEffect | ChangeEffect
+class MarkEffect(msgspec.Struct, tag="mark"):
+    """Something that happened to a process at one moment: a signal, a limit, a kill for memory."""
+
+    time_ns: int
+    # Name of the span event: "signal", "limit", "oom_kill".
+    name: str
+    facts: dict[str, str | int] = {}
+
+
+Effect = FileEffect | ConnectionEffect | ChangeEffect | MarkEffect

@@ -5,7 +5,12 @@ from __future__ import annotations
 from agentsight_core.pb import findings_pb2 as pb
 
 from agentsight_aggregator.analyzers.connection_effects import connection_attributes
-from agentsight_aggregator.analyzers.effect_state import ChangeEffect, Effect, FileEffect
+from agentsight_aggregator.analyzers.effect_state import (
+    ChangeEffect,
+    Effect,
+    FileEffect,
+    MarkEffect,
+)
 from agentsight_aggregator.analyzers.file_effects import change_attributes, file_attributes
 from agentsight_aggregator.analyzers.findings import event
 
@@ -39,4 +44,6 @@ def effect_event(effect: Effect) -> pb.SpanEvent:
             return event(effect.time_ns, "file", file_attributes(effect))
         case ChangeEffect():
             return event(effect.time_ns, "file", change_attributes(effect))
+        case MarkEffect():
+            return event(effect.time_ns, effect.name, dict(effect.facts))
     return event(effect.time_ns, "connection", connection_attributes(effect))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from agentsight_aggregator.analyzers.effect_state import ConnectionEffect, Effect
+from agentsight_aggregator.analyzers.effect_state import ConnectionEffect, Effect, MarkEffect
 from agentsight_aggregator.analyzers.state import ProcessState
 
 # A talking process may do much between two answers; what is older is placed on it at once.
@@ -35,5 +35,11 @@ def place(process: ProcessState, effect: Effect, limit: int) -> None:
     if len(process.effects) < limit:
         process.effects.append(effect)
         return
-    kind = "connection" if isinstance(effect, ConnectionEffect) else "file"
+    match effect:
+        case ConnectionEffect():
+            kind = "connection"
+        case MarkEffect():
+            kind = effect.name
+        case _:
+            kind = "file"
     process.omitted[kind] = process.omitted.get(kind, 0) + 1

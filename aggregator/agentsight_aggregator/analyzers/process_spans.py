@@ -70,6 +70,11 @@ def _attributes(process: ProcessState, limit: int) -> Attributes:
         attributes["process.user.id"] = process.uid
     _put_argv(attributes, process, limit)
     _put_end(attributes, process)
+    if process.sent_segments:
+        attributes["agentsight.connection.sent_segments"] = process.sent_segments
+        attributes["agentsight.connection.retransmitted_segments"] = process.retransmitted_segments
+    if process.oom_killed:
+        attributes["agentsight.process.oom_killed"] = True
     if process.changes:
         attributes["agentsight.file.changes"] = process.changes
     for kind, count in sorted(process.omitted.items()):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from agentsight_core.pb import events_pb2 as pb
 
-from agentsight_aggregator.analyzers import connection_effects, file_effects
+from agentsight_aggregator.analyzers import connection_effects, file_effects, marks
 from agentsight_aggregator.analyzers.findings import Output, span_id
 from agentsight_aggregator.analyzers.state import ProcessState, SessionState
 
@@ -33,6 +33,10 @@ class Processes:
             "file_changed": self._file_changed,
             "net_connected": self._connected,
             "net_closed": self._disconnected,
+            "net_sampled": self._sampled,
+            "signal_sent": self._signal_sent,
+            "limit_hit": self._limit_hit,
+            "oom_killed": self._oom_killed,
         }
 
     def begin_root(self, session: SessionState, event: pb.Event) -> None:
@@ -127,8 +131,34 @@ class Processes:
         failed = event.net_connected.error != 0
         self._count(session, "agentsight.connections", "error" if failed else "ok")
 
+    def _sampled(self, session: SessionState, event: pb.Event) -> None:
+        connection_effects.take_sampled(self._owner(session, event), event)
+
     def _disconnected(self, session: SessionState, event: pb.Event) -> None:
         connection_effects.take_disconnected(self._owner(session, event), event, self._limit)
+        done = event.net_closed
+        self._add(session, "agentsight.connection.bytes", done.sent_bytes, "sent")
+        self._add(session, "agentsight.connection.bytes", done.received_bytes, "received")
+        self._add(session, "agentsight.connection.segments", done.sent_segments, "sent")
+        self._add(session, "agentsight.connection.segments", done.retransmitted_segments, "again")
+        self._add(session, "agentsight.connection.segments", done.lost_segments, "lost")
+
+    def _signal_sent(self, session: SessionState, event: pb.Event) -> None:
+        name = marks.take_signal(self._owner(session, event), event, self._limit)
+        self._add(session, "agentsight.signals", 1, name)
+
+    def _limit_hit(self, session: SessionState, event: pb.Event) -> None:
+        error, times = marks.take_limit(self._owner(session, event), event, self._limit)
+        self._add(session, "agentsight.limits_hit", times, error)
+
+    def _oom_killed(self, session: SessionState, event: pb.Event) -> None:
+        marks.take_oom_kill(self._owner(session, event), event, self._limit)
+        self._add(session, "agentsight.oom_kills", 1, "killed")
+
+    def _add(self, session: SessionState, name: str, amount: int, kind: str) -> None:
+        if amount:
+            labels = (("agentsight.kind", kind), ("gen_ai.agent.name", session.agent_name))
+            self._output.meter.add_labelled(name, amount, labels)
 
     def _learn_parent(self, session: SessionState, process: ProcessState, parent_pid: int) -> None:
         """Fill in the parent of a process that was entered before its beginning was told."""

@@ -72,6 +72,9 @@ class ProcessState(msgspec.Struct):
     written_bytes: int = 0
     sent_bytes: int = 0
     received_bytes: int = 0
+    sent_segments: int = 0
+    retransmitted_segments: int = 0
+    oom_killed: bool = False
 
 
 class McpUse(msgspec.Struct):

@@ -55,6 +55,14 @@ class FileOperation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FILE_OPERATION_LINK_MADE: _ClassVar[FileOperation]
     FILE_OPERATION_TRUNCATED: _ClassVar[FileOperation]
     FILE_OPERATION_DIRECTORY_ENTERED: _ClassVar[FileOperation]
+
+class SignalResult(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SIGNAL_RESULT_DELIVERED: _ClassVar[SignalResult]
+    SIGNAL_RESULT_IGNORED: _ClassVar[SignalResult]
+    SIGNAL_RESULT_ALREADY_PENDING: _ClassVar[SignalResult]
+    SIGNAL_RESULT_NO_ROOM: _ClassVar[SignalResult]
+    SIGNAL_RESULT_INFO_LOST: _ClassVar[SignalResult]
 CODEC_UNSPECIFIED: Codec
 CODEC_ZSTD: Codec
 SESSION_ORIGIN_UNSPECIFIED: SessionOrigin
@@ -86,6 +94,11 @@ FILE_OPERATION_SYMLINK_MADE: FileOperation
 FILE_OPERATION_LINK_MADE: FileOperation
 FILE_OPERATION_TRUNCATED: FileOperation
 FILE_OPERATION_DIRECTORY_ENTERED: FileOperation
+SIGNAL_RESULT_DELIVERED: SignalResult
+SIGNAL_RESULT_IGNORED: SignalResult
+SIGNAL_RESULT_ALREADY_PENDING: SignalResult
+SIGNAL_RESULT_NO_ROOM: SignalResult
+SIGNAL_RESULT_INFO_LOST: SignalResult
 
 class Frame(_message.Message):
     __slots__ = ("header", "codec", "body", "key_id")
@@ -124,7 +137,7 @@ class EventBatch(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "websocket_message", "file_changed")
+    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "websocket_message", "file_changed", "net_sampled", "signal_sent", "limit_hit", "oom_killed")
     BOOT_NS_FIELD_NUMBER: _ClassVar[int]
     WALL_NS_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +162,10 @@ class Event(_message.Message):
     PROCESS_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     WEBSOCKET_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     FILE_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    NET_SAMPLED_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_SENT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_HIT_FIELD_NUMBER: _ClassVar[int]
+    OOM_KILLED_FIELD_NUMBER: _ClassVar[int]
     boot_ns: int
     wall_ns: int
     session: int
@@ -173,7 +190,11 @@ class Event(_message.Message):
     process_output: ProcessOutput
     websocket_message: WebSocketMessage
     file_changed: FileChanged
-    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ..., file_changed: _Optional[_Union[FileChanged, _Mapping]] = ...) -> None: ...
+    net_sampled: NetClosed
+    signal_sent: SignalSent
+    limit_hit: LimitHit
+    oom_killed: OomKilled
+    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ..., file_changed: _Optional[_Union[FileChanged, _Mapping]] = ..., net_sampled: _Optional[_Union[NetClosed, _Mapping]] = ..., signal_sent: _Optional[_Union[SignalSent, _Mapping]] = ..., limit_hit: _Optional[_Union[LimitHit, _Mapping]] = ..., oom_killed: _Optional[_Union[OomKilled, _Mapping]] = ...) -> None: ...
 
 class SessionStarted(_message.Message):
     __slots__ = ("root_pid", "root_start_boot_ns", "origin", "rule", "agent_name", "argv", "cwd", "exe", "uid", "container_id", "node", "cluster")
@@ -448,7 +469,7 @@ class FileChanged(_message.Message):
     def __init__(self, operation: _Optional[_Union[FileOperation, str]] = ..., result: _Optional[int] = ..., path: _Optional[str] = ..., directory: _Optional[str] = ..., new_path: _Optional[str] = ..., new_directory: _Optional[str] = ..., mode: _Optional[int] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., length_bytes: _Optional[int] = ...) -> None: ...
 
 class NetConnected(_message.Message):
-    __slots__ = ("socket", "peer_address", "peer_port", "local_address", "local_port", "error", "duration_ns")
+    __slots__ = ("socket", "peer_address", "peer_port", "local_address", "local_port", "error", "duration_ns", "accepted")
     SOCKET_FIELD_NUMBER: _ClassVar[int]
     PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PEER_PORT_FIELD_NUMBER: _ClassVar[int]
@@ -456,6 +477,7 @@ class NetConnected(_message.Message):
     LOCAL_PORT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     DURATION_NS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     socket: int
     peer_address: str
     peer_port: int
@@ -463,23 +485,68 @@ class NetConnected(_message.Message):
     local_port: int
     error: int
     duration_ns: int
-    def __init__(self, socket: _Optional[int] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ..., local_address: _Optional[str] = ..., local_port: _Optional[int] = ..., error: _Optional[int] = ..., duration_ns: _Optional[int] = ...) -> None: ...
+    accepted: bool
+    def __init__(self, socket: _Optional[int] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ..., local_address: _Optional[str] = ..., local_port: _Optional[int] = ..., error: _Optional[int] = ..., duration_ns: _Optional[int] = ..., accepted: _Optional[bool] = ...) -> None: ...
 
 class NetClosed(_message.Message):
-    __slots__ = ("socket", "peer_address", "peer_port", "sent_bytes", "received_bytes", "duration_ns")
+    __slots__ = ("socket", "peer_address", "peer_port", "sent_bytes", "received_bytes", "duration_ns", "error", "retransmitted_bytes", "round_trip_us", "round_trip_deviation_us", "least_round_trip_us", "congestion_window", "sent_segments", "retransmitted_segments", "lost_segments")
     SOCKET_FIELD_NUMBER: _ClassVar[int]
     PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PEER_PORT_FIELD_NUMBER: _ClassVar[int]
     SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
     DURATION_NS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RETRANSMITTED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ROUND_TRIP_US_FIELD_NUMBER: _ClassVar[int]
+    ROUND_TRIP_DEVIATION_US_FIELD_NUMBER: _ClassVar[int]
+    LEAST_ROUND_TRIP_US_FIELD_NUMBER: _ClassVar[int]
+    CONGESTION_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    SENT_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    RETRANSMITTED_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    LOST_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     socket: int
     peer_address: str
     peer_port: int
     sent_bytes: int
     received_bytes: int
     duration_ns: int
-    def __init__(self, socket: _Optional[int] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., duration_ns: _Optional[int] = ...) -> None: ...
+    error: int
+    retransmitted_bytes: int
+    round_trip_us: int
+    round_trip_deviation_us: int
+    least_round_trip_us: int
+    congestion_window: int
+    sent_segments: int
+    retransmitted_segments: int
+    lost_segments: int
+    def __init__(self, socket: _Optional[int] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., duration_ns: _Optional[int] = ..., error: _Optional[int] = ..., retransmitted_bytes: _Optional[int] = ..., round_trip_us: _Optional[int] = ..., round_trip_deviation_us: _Optional[int] = ..., least_round_trip_us: _Optional[int] = ..., congestion_window: _Optional[int] = ..., sent_segments: _Optional[int] = ..., retransmitted_segments: _Optional[int] = ..., lost_segments: _Optional[int] = ...) -> None: ...
+
+class SignalSent(_message.Message):
+    __slots__ = ("sender_pid", "target_pid", "signal", "result")
+    SENDER_PID_FIELD_NUMBER: _ClassVar[int]
+    TARGET_PID_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    sender_pid: int
+    target_pid: int
+    signal: int
+    result: SignalResult
+    def __init__(self, sender_pid: _Optional[int] = ..., target_pid: _Optional[int] = ..., signal: _Optional[int] = ..., result: _Optional[_Union[SignalResult, str]] = ...) -> None: ...
+
+class LimitHit(_message.Message):
+    __slots__ = ("call", "error", "count")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    error: int
+    count: int
+    def __init__(self, call: _Optional[int] = ..., error: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+
+class OomKilled(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Lost(_message.Message):
     __slots__ = ("stage", "reason", "count", "unit", "first_boot_ns", "place")

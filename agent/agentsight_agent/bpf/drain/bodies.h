@@ -19,6 +19,10 @@ enum body_field {
 	NET_CONNECTED = 27,
 	NET_CLOSED = 28,
 	FILE_CHANGED = 60,
+	NET_SAMPLED = 61,
+	SIGNAL_SENT = 62,
+	LIMIT_HIT = 63,
+	OOM_KILLED = 64,
 };
 
 /* `encoded` if the record has at least the bytes of its type. */

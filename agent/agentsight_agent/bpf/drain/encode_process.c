@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "process.h"
+#include "signals.h"
 
 /* The components come last first. */
 void put_path(struct buffer *body, unsigned field, const struct path_area *area)
@@ -74,6 +75,23 @@ static enum body_field encode_exited(struct buffer *body, const struct process_e
 	return PROCESS_EXITED;
 }
 
+static enum body_field encode_signal(struct buffer *body, const struct signal_sent *record)
+{
+	put_varint(body, 1, record->sender_pid);
+	put_varint(body, 2, record->target_pid);
+	put_varint(body, 3, record->signal);
+	put_varint(body, 4, record->result);
+	return SIGNAL_SENT;
+}
+
+static enum body_field encode_limit(struct buffer *body, const struct limit_hit *record)
+{
+	put_varint(body, 1, record->call);
+	put_signed(body, 2, record->error);
+	put_varint(body, 3, record->count);
+	return LIMIT_HIT;
+}
+
 enum body_field encode_process(struct buffer *body, const void *record, uint16_t type, size_t bytes)
 {
 	switch (type) {
@@ -83,6 +101,12 @@ enum body_field encode_process(struct buffer *body, const void *record, uint16_t
 		return IF_WHOLE(struct process_executed, encode_executed(body, record, bytes));
 	case RECORD_PROCESS_EXITED:
 		return IF_WHOLE(struct process_exited, encode_exited(body, record));
+	case RECORD_SIGNAL_SENT:
+		return IF_WHOLE(struct signal_sent, encode_signal(body, record));
+	case RECORD_LIMIT_HIT:
+		return IF_WHOLE(struct limit_hit, encode_limit(body, record));
+	case RECORD_OOM_KILLED:
+		return IF_WHOLE(struct oom_killed, OOM_KILLED);
 	}
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include "file.h"
 #include "net.h"
 #include "process.h"
+#include "signals.h"
 #include "tls.h"
 
 struct field {
@@ -103,6 +104,25 @@ static const struct field fields[] = {
 	FIELD(net_record, local_port),
 	FIELD(net_record, family),
 	FIELD(net_record, error),
+	FIELD(net_record, accepted),
+	FIELD(net_record, retransmitted_bytes),
+	FIELD(net_record, round_trip_us),
+	FIELD(net_record, round_trip_deviation_us),
+	FIELD(net_record, least_round_trip_us),
+	FIELD(net_record, congestion_window),
+	FIELD(net_record, sent_segments),
+	FIELD(net_record, retransmitted_segments),
+	FIELD(net_record, lost_segments),
+	SIZE(signal_sent),
+	FIELD(signal_sent, sender_pid),
+	FIELD(signal_sent, target_pid),
+	FIELD(signal_sent, signal),
+	FIELD(signal_sent, result),
+	SIZE(limit_hit),
+	FIELD(limit_hit, call),
+	FIELD(limit_hit, error),
+	FIELD(limit_hit, count),
+	SIZE(oom_killed),
 	SIZE(class_counters),
 	FIELD(class_counters, submitted),
 	FIELD(class_counters, submitted_bytes),
