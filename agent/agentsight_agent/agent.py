@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,7 +31,8 @@ from agentsight_agent.sessions.session import Session
 from agentsight_agent.sessions.tracker import SessionTracker
 from agentsight_agent.stdio import StdioStreams
 from agentsight_agent.tls.attachments import Attachments
-from agentsight_agent.tls.files import Uncaptured
+from agentsight_agent.tls.unread import UnreadProcess
+from agentsight_agent.uncaptured import late_event, unread_event
 
 # The stages of a node, in the order of the way of an event.
 STAGES = (
@@ -63,6 +64,9 @@ class AgentSettings:
     watch_files: bool = True
     # JSON-RPC on standard input and output of processes in sessions: MCP servers on pipes.
     watch_stdio: bool = True
+    # Plain HTTP of clients in sessions and, if `promote`, of those of local models.
+    watch_sockets: bool = True
+    local_model_ports: tuple[int, ...] = ()
     # Of all else that they write to pipes so many bytes of each program; 0 = nothing.
     output_bytes: int = 0
     # Seals every frame; None: they stay readable.
@@ -132,15 +136,15 @@ class Agent:
             return
         self._finished = True
         self._kernel.set_enabled(False)
-        self._drain()
+        self._pipeline.publish(self._unseen(self._drain()))
         self.refresh_ledger()
         self._pipeline.stop(boot_ns(), self._offset_ns)
         await self._sink.drain()
 
     @property
-    def uncaptured(self) -> tuple[Uncaptured, ...]:
-        """TLS code that processes use and that cannot be read, with the reason."""
-        return self._attachments.uncaptured
+    def uncaptured(self) -> tuple[UnreadProcess, ...]:
+        """The processes that have TLS which is not seen, with the reason."""
+        return self._attachments.unread
 
     async def prepare(self, paths: Sequence[str]) -> None:
         """Attach to files that a program which starts soon will use."""
@@ -188,6 +192,7 @@ class Agent:
             await self._wait_for_records()
             now_ns = self._drain()
             self._seek(now_ns)
+            self._pipeline.publish(self._unseen(now_ns))
             if now_ns >= self._next_second_ns:
                 self._every_second(now_ns)
 
@@ -208,6 +213,17 @@ class Agent:
             self._attachments.due(now_ns)
 
         self._seeking = asyncio.get_running_loop().run_in_executor(self._seeker, work)
+
+    def _unseen(self, now_ns: int) -> Iterator[pb.Event]:
+        """Yield what the other thread found out about processes of sessions that are not read."""
+        for process in self._attachments.take_unread():
+            session = self._tracker.session_of(process.pid)
+            if session:
+                yield unread_event(process, session, now_ns, self._offset_ns)
+        for pid in self._attachments.take_late():
+            session = self._tracker.session_of(pid)
+            if session:
+                yield late_event(pid, session, now_ns, self._offset_ns)
 
     async def _wait_for_records(self) -> None:
         try:
@@ -237,6 +253,11 @@ class Agent:
         self._kernel.watch_files(self._settings.watch_files and anybody)
         self._kernel.watch_stdio(
             self._settings.watch_stdio and anybody, output_bytes=self._settings.output_bytes
+        )
+        seeking = self._settings.promote and bool(self._settings.local_model_ports)
+        self._kernel.set_local_model_ports(self._settings.local_model_ports if seeking else ())
+        self._kernel.watch_sockets(
+            self._settings.watch_sockets and (anybody or seeking) and not self._finished
         )
 
     def _every_second(self, now_ns: int) -> None:

@@ -38,6 +38,7 @@ from agentsight_agent.enrich.boot import Node, boot_ns, read_node, wall_offset_n
 from agentsight_agent.redact import CaptureMode, Redactor
 from agentsight_agent.settings import agent_settings, spool_folder, spool_settings
 from agentsight_agent.sources import PluginSource
+from agentsight_agent.uncaptured import UncapturedCollector
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
     note = EpochNote(config.node.state_dir / "epoch.json")
     registry = process_registry(ledger, "agent")
     registry.register(CertificateCollector(certificate_files(config)))
+    registry.register(UncapturedCollector(lambda: agent.uncaptured))
     registry.register(ConfigCollector(live))
     settings = TelemetrySettings(config.node.telemetry_host, config.node.telemetry_port)
     async with (

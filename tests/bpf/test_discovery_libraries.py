@@ -17,6 +17,7 @@ from agentsight_agent.bpf.kernel import Kernel, KernelSettings
 from agentsight_agent.bpf.records import TlsRun
 from agentsight_agent.tls.attachments import Attachments
 from agentsight_agent.tls.command import resolve_command
+from agentsight_agent.tls.reasons import Reason
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -293,4 +294,4 @@ def test_tls_that_cannot_be_hooked_is_listed(attachments, tmp_path) -> None:
         attachments.on_exec(process.pid, 0)
         listed = {u.name: (u.reason, u.users) for u in attachments.uncaptured}
         process.kill()
-    assert listed["rusty"] == ("rustls has no function that can be hooked", {process.pid})
+    assert listed["rusty"] == (Reason.RUSTLS, {process.pid})

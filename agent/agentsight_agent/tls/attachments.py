@@ -19,8 +19,12 @@ from agentsight_agent.tls.discovery import Identity
 from agentsight_agent.tls.files import Attachment, TlsFiles, TlsKernel, Uncaptured
 from agentsight_agent.tls.libraries import standard_libraries
 from agentsight_agent.tls.maps import mapped_code, openable_path
+from agentsight_agent.tls.reasons import Reason
+from agentsight_agent.tls.unread import HTTPS_PORT, UnreadProcess, is_connected
 
 _MS = 1_000_000
+# Half a second after the exec, by which time libraries are loaded.
+_FIRST_LOOK_AT_CONNECTIONS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ class Attachments:
         # What is left of the running rescan; new processes go first.
         self._rescanned: deque[int] = deque()
         self._next_rescan_ns: int | None = None
+        # Connected to port 443 without known TLS code: process to the name of its program.
+        self._unknown: dict[int, str] = {}
+        # For `take_unread` and `take_late`, which are called from another thread.
+        self._found_unread: deque[UnreadProcess] = deque()
+        self._late: deque[int] = deque()
 
     @property
     def attached(self) -> tuple[Attachment, ...]:
@@ -68,6 +77,24 @@ class Attachments:
     def uncaptured(self) -> tuple[Uncaptured, ...]:
         """TLS code that processes use and that is not hooked, with the reason."""
         return self._files.uncaptured
+
+    @property
+    def unread(self) -> tuple[UnreadProcess, ...]:
+        """The processes that have TLS which is not seen."""
+        by_file = (item.user(pid) for item in self.uncaptured for pid in item.users.copy())
+        unknown = self._unknown.copy().items()
+        return (
+            *by_file,
+            *(UnreadProcess(pid, name, name, Reason.UNKNOWN) for pid, name in unknown),
+        )
+
+    def take_unread(self) -> list[UnreadProcess]:
+        """Return, once, processes that were found to have TLS which is not seen."""
+        return [self._found_unread.popleft() for _ in range(len(self._found_unread))]
+
+    def take_late(self) -> list[int]:
+        """Return, once, processes that were connected before their TLS library was hooked."""
+        return [self._late.popleft() for _ in range(len(self._late))]
 
     def start(self, now_ns: int) -> None:
         """Attach to the host's libraries, well-known runtimes, and what running processes use."""
@@ -87,7 +114,7 @@ class Attachments:
 
     def on_exec(self, pid: int, now_ns: int) -> None:
         """Process `pid` runs another program now: look at it, and again when it is loaded."""
-        self._files.release(pid)
+        self.on_exit(pid)
         self._look_at_executable(pid)
         self._look_at_mounts(pid)
         self._look_later(pid, 0, now_ns)
@@ -95,6 +122,7 @@ class Attachments:
     def on_exit(self, pid: int) -> None:
         """Process `pid` is gone."""
         self._files.release(pid)
+        self._unknown.pop(pid, None)
 
     def due(self, now_ns: int) -> None:
         """Take the looks whose time has come, a bounded number; call it every 10 ms or so."""
@@ -105,10 +133,10 @@ class Attachments:
         for _ in range(self._settings.looks_per_call):
             if self._looks and self._looks[0][0] <= now_ns:
                 _, pid, taken = heapq.heappop(self._looks)
-                if self._look(pid):
+                if self._look(pid, connected=taken >= _FIRST_LOOK_AT_CONNECTIONS):
                     self._look_later(pid, taken + 1, now_ns)
             elif self._rescanned:
-                self._look(self._rescanned.popleft())
+                self._look(self._rescanned.popleft(), connected=True)
             else:
                 return
 
@@ -123,6 +151,7 @@ class Attachments:
         self._next_rescan_ns = now_ns + self._settings.rescan_ns
         alive = procfs.pids(self._proc)
         self._files.forget(set(alive))
+        self._unknown = {pid: name for pid, name in self._unknown.items() if pid in alive}
         self._mapped = {key: i for key, i in self._mapped.items() if i in self._files}
         self._guides = {mounts: pid for mounts, pid in self._guides.items() if pid in alive}
         self._rescanned = deque(alive)
@@ -152,13 +181,18 @@ class Attachments:
             self._guides[mounts] = pid
             self.prepare(standard_libraries(f"{self._proc}/{pid}/root"))
 
-    def _look(self, pid: int) -> bool:
-        """Look at what process `pid` has mapped; False when it is gone."""
+    def _look(self, pid: int, *, connected: bool = False) -> bool:
+        """Look at what process `pid` has mapped; False when it is gone.
+
+        With `connected` also whether it talks to port 443 without any TLS code that is known.
+        """
         mappings = mapped_code(pid, self._proc)
         if mappings is None:
             return False
         executable = procfs.read_link(f"{self._proc}/{pid}/exe")
         foreign = procfs.mount_namespace(pid, self._proc) != self._own_mounts
+        hooked = self._files.hooked
+        used = False
         for mapping in mappings:
             identity = self._mapped.get(mapping.key)
             if identity is None or identity not in self._files:
@@ -168,9 +202,18 @@ class Attachments:
                 identity = self._files.find(path, name, executable=is_executable)
                 if identity is not None:
                     self._mapped[mapping.key] = identity
-            self._use(pid, identity)
+            used |= self._use(pid, identity)
+        if self._files.hooked > hooked and is_connected(pid, proc=self._proc):
+            self._late.append(pid)
+        if connected and not used and is_connected(pid, HTTPS_PORT, self._proc):
+            name = executable.rpartition("/")[2]
+            if pid not in self._unknown:
+                self._found_unread.append(UnreadProcess(pid, name, name, Reason.UNKNOWN))
+            self._unknown[pid] = name
         return True
 
-    def _use(self, pid: int, identity: Identity | None) -> None:
-        if identity is not None:
-            self._files.use(pid, identity)
+    def _use(self, pid: int, identity: Identity | None) -> bool:
+        if identity is None:
+            return False
+        self._found_unread.extend(self._files.use(pid, identity))
+        return self._files.has_tls(identity)

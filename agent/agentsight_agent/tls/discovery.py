@@ -15,7 +15,8 @@ from agentsight_agent.tls.elf import Elf, ElfError
 from agentsight_agent.tls.exported import exported_hooks
 from agentsight_agent.tls.golang import go_hooks, uses_go_tls
 from agentsight_agent.tls.openssl import openssl_hooks
-from agentsight_agent.tls.stripped import NO_OPENSSL, boringssl_in, openssl_in
+from agentsight_agent.tls.reasons import Reason
+from agentsight_agent.tls.stripped import boringssl_in, openssl_in
 
 # Libraries that carry TLS under another name than libssl, or another TLS than OpenSSL.
 _SUSPECTS = re.compile(
@@ -25,8 +26,8 @@ _JAVA = re.compile(r"^libjvm\.so")
 # NSS does its input and output through NSPR, where it is hooked.
 _NSS = re.compile(r"^libssl3\.so")
 _BY_TEXT = {
-    b"ssl/ssl_lib.c\0": NO_OPENSSL,
-    b"rustls": "rustls has no function that can be hooked",
+    b"ssl/ssl_lib.c\0": Reason.OPENSSL,
+    b"rustls": Reason.RUSTLS,
 }
 
 
@@ -57,7 +58,7 @@ class Unhookable:
     path: str
     identity: Identity
     name: str
-    reason: str
+    reason: Reason
 
 
 def identify(path: str) -> Identity:
@@ -78,9 +79,9 @@ def inspect(path: str, *, name: str = "", executable: bool = False) -> TlsFile |
     try:
         with Elf(path) as elf:
             found = find_hooks(elf) or (_search(elf, name) if suspect else None)
-    except ElfError as error:
-        found = str(error) if name.startswith("libssl") else None
-    if isinstance(found, str):
+    except ElfError:
+        found = Reason.NO_ELF if name.startswith("libssl") else None
+    if isinstance(found, Reason):
         return Unhookable(path, identity, name, found)
     return TlsFile(path, identity, name, found) if found else None
 
@@ -90,12 +91,12 @@ def find_hooks(elf: Elf) -> tuple[TlsHook, ...]:
     return openssl_hooks(elf) or exported_hooks(elf)
 
 
-def _search(elf: Elf, name: str) -> tuple[TlsHook, ...] | str | None:
+def _search(elf: Elf, name: str) -> tuple[TlsHook, ...] | Reason | None:
     """Return the hooks of TLS code without symbols, or why there are none; None: no TLS code."""
     if _NSS.search(name):
         return None
     if _JAVA.search(name):
-        return "Java: TLS is compiled at run time, no function can be hooked"
+        return Reason.JAVA
     if uses_go_tls(elf):
         return go_hooks(elf)
     found = openssl_in(elf) or boringssl_in(elf)
@@ -104,4 +105,4 @@ def _search(elf: Elf, name: str) -> tuple[TlsHook, ...] | str | None:
     text = elf.first_of(list(_BY_TEXT), b".rodata")
     if text is not None:
         return _BY_TEXT[text]
-    return "it does not define SSL_read and SSL_write" if name.startswith("libssl") else None
+    return Reason.NO_FUNCTIONS if name.startswith("libssl") else None

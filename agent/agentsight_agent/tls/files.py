@@ -8,7 +8,7 @@ processes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,6 +18,8 @@ from agentsight_core.errors import AgentSightError
 
 from agentsight_agent.bpf.kernel import TlsHook
 from agentsight_agent.tls.discovery import Identity, TlsFile, identify, inspect
+from agentsight_agent.tls.reasons import Reason
+from agentsight_agent.tls.unread import UnreadProcess
 
 # Files without TLS code are forgotten when there are more, and looked at again when used again.
 _MAX_PLAIN_FILES = 50_000
@@ -54,8 +56,14 @@ class Uncaptured:
 
     name: str
     path: str
-    reason: str
+    reason: Reason
+    # What the kernel said, where that is the reason.
+    detail: str = ""
     users: set[int] = field(default_factory=set)
+
+    def user(self, pid: int) -> UnreadProcess:
+        """Say that process `pid` uses it."""
+        return UnreadProcess(pid, self.name, self.path, self.reason, self.detail)
 
 
 class TlsFiles:
@@ -65,6 +73,8 @@ class TlsFiles:
         self._kernel = kernel
         self._with_tls: dict[Identity, Attachment | Uncaptured] = {}
         self._plain: set[Identity] = set()
+        # How many files were ever hooked.
+        self.hooked = 0
 
     def __contains__(self, identity: Identity) -> bool:
         return identity in self._plain or identity in self._with_tls
@@ -97,11 +107,17 @@ class TlsFiles:
             return None  # it vanished, with the process whose root the path leads through
         return identity
 
-    def use(self, pid: int, identity: Identity) -> None:
-        """Process `pid` uses the file."""
+    def has_tls(self, identity: Identity) -> bool:
+        """Tell whether the file has TLS code, hooked or not."""
+        return identity in self._with_tls
+
+    def use(self, pid: int, identity: Identity) -> Iterator[UnreadProcess]:
+        """Process `pid` uses the file; yield it if that is news and its TLS is not seen."""
         entry = self._with_tls.get(identity)
-        if entry is not None:
+        if entry is not None and pid not in entry.users:
             entry.users.add(pid)
+            if isinstance(entry, Uncaptured):
+                yield entry.user(pid)
 
     def release(self, pid: int) -> None:
         """Process `pid` uses none of the files any more."""
@@ -142,10 +158,11 @@ class TlsFiles:
 
     def _attach(self, file: TlsFile) -> Attachment | Uncaptured:
         try:
-            return Attachment(file, self._kernel.attach_tls(file.path, file.hooks))
+            link = self._kernel.attach_tls(file.path, file.hooks)
         except (AgentSightError, OSError) as error:
-            reason = f"the kernel refused the probes: {error}"
-            return Uncaptured(file.name, file.path, reason)
+            return Uncaptured(file.name, file.path, Reason.REFUSED, str(error))
+        self.hooked += 1
+        return Attachment(file, link)
 
 
 def _identity(path: str) -> Identity | None:

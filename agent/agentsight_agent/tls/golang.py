@@ -17,10 +17,8 @@ from dataclasses import dataclass
 
 from agentsight_agent.bpf.kernel import HookKind, TlsHook
 from agentsight_agent.tls.elf import EM_X86_64, Elf, Section
+from agentsight_agent.tls.reasons import Reason
 from agentsight_agent.tls.x86 import Kind, decode
-
-NO_TABLE = "Go: its function table is missing or of a version before 1.18"
-NO_FUNCTIONS = "Go: the code of crypto/tls is not where the function table says"
 
 _READ, _WRITE, _CLOSE = (
     f"crypto/tls.(*Conn).{name}".encode() for name in ("Read", "Write", "Close")
@@ -57,17 +55,17 @@ def uses_go_tls(elf: Elf) -> bool:
     return any(elf.first_of([b"\0" + _READ + b"\0"], part) for part in parts)
 
 
-def go_hooks(elf: Elf) -> tuple[TlsHook, ...] | str:
+def go_hooks(elf: Elf) -> tuple[TlsHook, ...] | Reason:
     """Return the hooks of crypto/tls in a Go program, or the reason why there are none."""
     table = _table(elf) if elf.machine == EM_X86_64 else None
     if table is None:
-        return NO_TABLE
+        return Reason.GO_TABLE
     places = dict(_find(elf, table, (_READ, _WRITE, _CLOSE)))
     for start in _text_starts(elf, table):
         hooks = _hooks(elf, start, places)
         if hooks:
             return hooks
-    return NO_FUNCTIONS
+    return Reason.GO_CODE
 
 
 def _table(elf: Elf) -> _Table | None:

@@ -18,11 +18,9 @@ from dataclasses import dataclass, field
 from agentsight_agent.bpf.kernel import HookKind, TlsHook
 from agentsight_agent.tls import emulated
 from agentsight_agent.tls.elf import EM_X86_64, Elf, Symbol
+from agentsight_agent.tls.reasons import Reason
 from agentsight_agent.tls.references import callers, function_starts, names, references, texts
 from agentsight_agent.tls.x86 import R8
-
-NO_OPENSSL = "OpenSSL is linked in without symbols, and its functions are not found"
-NO_BORINGSSL = "BoringSSL is linked in without symbols, and its functions are not found"
 
 _READ, _WRITE = "ssl_read_internal", "ssl_write_internal"
 _BEFORE_CALL = 24
@@ -50,7 +48,7 @@ class _Raised:
     lines: list[int] = field(default_factory=list)
 
 
-def openssl_in(elf: Elf) -> tuple[TlsHook, ...] | str | None:
+def openssl_in(elf: Elf) -> tuple[TlsHook, ...] | Reason | None:
     """Return the hooks of an OpenSSL 3 without symbols, or why not; None if there is none."""
     targets = {address: name for name in (_READ, _WRITE) for address in names(elf, name)}
     if len(set(targets.values())) != 2 or elf.machine != EM_X86_64:
@@ -62,13 +60,13 @@ def openssl_in(elf: Elf) -> tuple[TlsHook, ...] | str | None:
         if reference.address in starts:
             functions[targets[reference.target]].add(starts[reference.address])
     if any(len(functions[name]) != 1 for name in (_READ, _WRITE)):
-        return NO_OPENSSL
+        return Reason.OPENSSL
     read, write = functions[_READ].pop(), functions[_WRITE].pop()
     kind = _kind_of_write(elf, write)
-    return _hooks(elf, {HookKind.READ_EX: read, kind: write}) if kind else NO_OPENSSL
+    return _hooks(elf, {HookKind.READ_EX: read, kind: write}) if kind else Reason.OPENSSL
 
 
-def boringssl_in(elf: Elf) -> tuple[TlsHook, ...] | str | None:
+def boringssl_in(elf: Elf) -> tuple[TlsHook, ...] | Reason | None:
     """Return the hooks of a BoringSSL without symbols, or why not; None if there is none."""
     targets = texts(elf, _BORINGSSL)
     if not targets or elf.machine != EM_X86_64:
@@ -77,7 +75,7 @@ def boringssl_in(elf: Elf) -> tuple[TlsHook, ...] | str | None:
     writes = [start for start, one in raised.items() if one.reasons >= _WRITE_REASONS]
     reads = _reads(raised, writes[0]) if len(writes) == 1 else []
     if not reads:
-        return NO_BORINGSSL
+        return Reason.BORINGSSL
     hooks = _hooks(elf, {HookKind.WRITE: writes[0]})
     for read in reads:
         hooks += _hooks(elf, {HookKind.READ: read})

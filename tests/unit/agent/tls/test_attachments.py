@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from agentsight_agent.bpf.kernel import TlsHook
 from agentsight_agent.tls.attachments import Attachments, AttachmentSettings
+from agentsight_agent.tls.reasons import Reason
 from agentsight_core.errors import AgentSightError
 
 MS = 1_000_000
@@ -168,7 +169,7 @@ def test_what_the_kernel_refuses_is_listed_while_it_is_used(kernel, proc, librar
     attachments.on_exec(100, 0)
     attachments.due(20 * MS)
     [uncaptured] = attachments.uncaptured
-    assert uncaptured.reason == "the kernel refused the probes: no"
+    assert (uncaptured.reason, uncaptured.detail) == (Reason.REFUSED, "no")
     assert uncaptured.users == {100}
     attachments.on_exit(100)
     assert attachments.uncaptured == ()

@@ -9,6 +9,7 @@ import pytest
 from agentsight_agent.bpf.kernel import HookKind
 from agentsight_agent.tls.discovery import TlsFile, Unhookable, inspect
 from agentsight_agent.tls.elf import Elf, ElfError
+from agentsight_agent.tls.reasons import Reason
 from elftools.elf.elffile import ELFFile
 
 LIBSSL = "/usr/lib/x86_64-linux-gnu/libssl.so.3"
@@ -167,10 +168,10 @@ def test_reasons(tmp_path: Path) -> None:
         assert isinstance(found, Unhookable)
         reasons[found.name] = found.reason
     assert reasons == {
-        "agent": "OpenSSL is linked in without symbols, and its functions are not found",
-        "libjvm.so": "Java: TLS is compiled at run time, no function can be hooked",
-        "libssl.so.9": "it does not define SSL_read and SSL_write",
-        "libssl.so.8": "no 64-bit little-endian ELF file",
+        "agent": Reason.OPENSSL,
+        "libjvm.so": Reason.JAVA,
+        "libssl.so.9": Reason.NO_FUNCTIONS,
+        "libssl.so.8": Reason.NO_ELF,
     }
 
 
