@@ -20,6 +20,7 @@
 #include "file.bpf.c"
 #include "process.bpf.c"
 #include "signals.bpf.c"
+#include "socket.bpf.c"
 #include "layout.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agentsight_core.endpoints import Endpoint, find_endpoint, find_socket
+from agentsight_core.endpoints.mcp import may_be_mcp
 from agentsight_core.parsers.accounts import HttpSettings
 from agentsight_core.parsers.conversation import Conversation
 from agentsight_core.parsers.http_events import Origin, to_events
@@ -28,7 +29,7 @@ from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_agent.bpf.counters import ClassCounters
-from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, TlsRun
+from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, PayloadSource, TlsRun
 from agentsight_agent.redact import Redactor
 from agentsight_agent.traffic import NOT_WATCHED, SERVER_SIDE, Settled, TrafficAccount, not_http
 
@@ -74,8 +75,10 @@ class _Watched:
     peer_address: str = ""
     peer_port: int = 0
     requests: int = 0
-    # Exchanges whose bodies are wanted: LLM calls. The others give heads only.
-    llm_exchanges: set[int] = field(default_factory=set)
+    # True: a TCP socket without TLS; of strangers only those to local models are seen.
+    is_plain: bool = False
+    # Exchanges whose bodies are wanted: LLM calls and MCP. The others give heads only.
+    wanted: set[int] = field(default_factory=set)
     # Exchanges of a session, as opposed to those before the promotion.
     exchanges: set[int] = field(default_factory=set)
     muted: str = ""
@@ -129,6 +132,7 @@ class Connections:
         """Take one run of plaintext; return the events that it completes."""
         self._traffic.receive(len(run.data))
         connection = self._find(run.connection, run.pid, run.session)
+        connection.is_plain = run.source == PayloadSource.SOCKET
         lost = run.lost_bytes
         if connection.muted == NOT_WATCHED and (session := self._sessions.session_of(run.pid)):
             # The process was promoted meanwhile: find a foothold in the middle of the stream.
@@ -199,7 +203,7 @@ class Connections:
                 self._messages.filter(NOT_WATCHED)
             elif (
                 isinstance(message, BodyPart | WebSocketMessage)
-                and message.exchange not in connection.llm_exchanges
+                and message.exchange not in connection.wanted
             ):
                 self._messages.filter("body of no LLM call")
             else:
@@ -207,7 +211,7 @@ class Connections:
                 events += self._to_events(key, connection, message, wall_offset_ns)
             if isinstance(message, ExchangeFinished):
                 connection.exchanges.discard(message.exchange)
-                connection.llm_exchanges.discard(message.exchange)
+                connection.wanted.discard(message.exchange)
         return events
 
     def _forget(self, connection: _Watched) -> None:
@@ -228,19 +232,21 @@ class Connections:
         connection.requests += 1
         headers = dict(request.headers)
         endpoint = _find_endpoint(request, headers)
-        is_llm = endpoint is not None
+        is_wanted = endpoint is not None or may_be_mcp(request.method, request.target, headers)
         connection.session = connection.session or self._sessions.session_of(connection.pid)
         events: list[pb.Event] = []
         is_client = connection.http.role is Role.CLIENT
-        proven = endpoint is not None and (endpoint.certain or not _SDK_HEADERS.isdisjoint(headers))
+        proven = endpoint is not None and (
+            endpoint.certain or connection.is_plain or not _SDK_HEADERS.isdisjoint(headers)
+        )
         if proven and is_client and self._promote and not connection.session:
             events = self._sessions.promote(connection.pid, request.time_ns)
             connection.session = self._sessions.session_of(connection.pid)
             self._unmute_members()
         if connection.session and is_client:
             connection.exchanges.add(request.exchange)
-            if is_llm:
-                connection.llm_exchanges.add(request.exchange)
+            if is_wanted:
+                connection.wanted.add(request.exchange)
         return events
 
     def _to_events(
@@ -251,6 +257,7 @@ class Connections:
             session=connection.session,
             pid=connection.pid,
             wall_offset_ns=wall_offset_ns,
+            scheme="http" if connection.is_plain else "https",
             peer_address=connection.peer_address,
             peer_port=connection.peer_port,
         )

@@ -30,6 +30,8 @@ def agent_settings(config: AgentSightConfig) -> AgentSettings:
         promote=capture.discover,
         watch_files=capture.files,
         watch_stdio=capture.stdio,
+        watch_sockets=capture.plain_http,
+        local_model_ports=tuple(capture.local_model_ports),
         output_bytes=capture.output_bytes,
     )
 

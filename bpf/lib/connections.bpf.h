@@ -36,6 +36,8 @@ enum connection_flags {
 	/* What the descriptor is has been looked at. */
 	CONNECTION_CHECKED_READ = 128,
 	CONNECTION_CHECKED_WRITTEN = 256,
+	/* It is a socket on which HTTP is spoken without TLS. */
+	CONNECTION_PLAIN = 512,
 };
 
 struct connection {
@@ -223,7 +225,12 @@ static __always_inline void forget_socket(struct sock *sk)
 	if (!bound)
 		return;
 	connection = bpf_map_lookup_elem(&connections, &bound->key);
-	if (connection && connection->id == bound->id)
+	if (connection && connection->id == bound->id) {
 		connection->flags |= CONNECTION_SOCKET_GONE;
+		if (connection->flags & CONNECTION_PLAIN) {
+			announce_closed(connection);
+			bpf_map_delete_elem(&connections, &bound->key);
+		}
+	}
 	bpf_map_delete_elem(&bound_sockets, &socket);
 }

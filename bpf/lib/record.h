@@ -85,8 +85,7 @@ struct control {
 	__u32 stdio;
 	/* Of what is no JSON-RPC on standard streams so much is taken; 0 = nothing. */
 	__u32 output_bytes;
-	/* Watch TCP sockets without TLS. */
-	__u32 sockets;
+	__u32 reserved;
 };
 
 /* Fixed before the programs are loaded. */

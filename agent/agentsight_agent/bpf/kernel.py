@@ -44,6 +44,11 @@ _OPTIONAL = {
     "tls_socket_sent": "sock_send_length",
     "tls_socket_received": "sock_recv_length",
 }
+# Only to be loaded where the tracepoints are.
+_SOCKETS = {
+    "plain_socket_sent": "sock_send_length",
+    "plain_socket_received": "sock_recv_length",
+}
 _CONTROL = struct.Struct("<IIQIIII")
 # enum verdict
 _MUTED, _WANTED = b"\1", b"\2"
@@ -150,6 +155,8 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._files = False
         self._stdio = False
         self._output_bytes = 0
+        self._socket_links: list[int] = []
+        self._local_ports: set[int] = set()
         self._network_link: int | None = None
         self._untrackable = 0
         self._object = BpfObject(_OBJECT)
@@ -167,7 +174,7 @@ class Kernel(AbstractContextManager["Kernel"]):
             for program in _UPROBES:
                 self._object.expect_attach_type(program, BPF_TRACE_UPROBE_MULTI)
         missing = missing_tracepoints(_OPTIONAL.values())
-        for program, tracepoint in _OPTIONAL.items():
+        for program, tracepoint in {**_OPTIONAL, **_SOCKETS}.items():
             if tracepoint in missing:
                 self._object.leave_out(program)
         self._object.load()
@@ -333,6 +340,29 @@ class Kernel(AbstractContextManager["Kernel"]):
         elif not wanted and self._call_link is not None:
             self._object.detach(self._call_link)
             self._call_link = None
+
+    def watch_sockets(self, on: bool) -> None:
+        """Begin or stop watching plain HTTP on the TCP sockets of clients.
+
+        Does nothing on kernels before 6.3, which lack the tracepoints.
+        """
+        if on and not self._socket_links and self.sees_peers:
+            self._socket_links = [self._object.attach(program) for program in _SOCKETS]
+        elif not on and self._socket_links:
+            for link in self._socket_links:
+                self._object.detach(link)
+            self._socket_links = []
+
+    def set_local_model_ports(self, ports: Sequence[int]) -> None:
+        """Watch connections of processes in no session to these ports of this machine."""
+        if set(ports) == self._local_ports:
+            return
+        ports_map = self._object.map("local_model_ports")
+        for port in self._local_ports - set(ports):
+            ports_map.delete(port.to_bytes(2, "little"))
+        for port in ports:
+            ports_map.update(port.to_bytes(2, "little"), b"\1")
+        self._local_ports = set(ports)
 
     def watch_network(self, on: bool) -> None:
         """Begin or stop watching the TCP connections of tracked processes."""

@@ -58,6 +58,13 @@ class CaptureConfig(Section):
     """Whether JSON-RPC on standard input and output of agents' processes is recorded, where these
     are pipes: MCP servers over stdio."""
 
+    plain_http: bool = True
+    """Whether HTTP without TLS is recorded as HTTP with it is: local models, MCP servers."""
+
+    local_model_ports: tuple[Port, ...] = (11434, 8000, 8080, 1234)
+    """Ports of this machine where models listen (Ollama, vLLM, llama.cpp, LM Studio): a process
+    that calls one of them over plain HTTP becomes a session, if `discover` is on."""
+
     output_bytes: Annotated[int, SIZE, Field(ge=0, le=_MIB)] = 0
     """Of what agents' processes write to pipes as standard output and error, and is no JSON-RPC, so
     many bytes of each program are kept; 0 keeps none."""

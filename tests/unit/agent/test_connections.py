@@ -9,7 +9,7 @@ import h2.config
 import h2.connection
 import pytest
 from agentsight_agent.bpf.counters import ClassCounters
-from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, TlsRun
+from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, PayloadSource, TlsRun
 from agentsight_agent.connections import Connections
 from agentsight_agent.redact import CaptureMode, Redactor
 from agentsight_core.parsers.accounts import HttpSettings
@@ -90,15 +90,19 @@ class Watch:
         self.muted.remove(connection)
 
     def say(
-        self, data: bytes, *, written: bool = True, connection: int = 1, lost: int = 0
+        self,
+        data: bytes,
+        *,
+        written: bool = True,
+        connection: int = 1,
+        lost: int = 0,
+        source: PayloadSource = PayloadSource.TLS,
     ) -> list[pb.Event]:
         self.now_ns += 10
         session = self.sessions.session_of(PID)
         offsets, times = memoryview(b"\0" * 8).cast("Q"), memoryview(bytearray(8)).cast("Q")
         times[0] = self.now_ns
-        run = TlsRun(
-            connection, session, PID, PID, 0, written, data, offsets, times, lost_bytes=lost
-        )
+        run = TlsRun(connection, session, PID, PID, 0, written, data, offsets, times, lost, source)
         return self.connections.run(run, wall_offset_ns=0)
 
     def exchange(self, request: bytes, answer: bytes = ANSWER, **where: int) -> list[pb.Event]:
@@ -128,6 +132,24 @@ def test_the_first_call_of_a_model_makes_a_session(watch: Watch) -> None:
     assert watch.sessions.promoted == [PID]
     watch.exchange(ASK)
     assert watch.sessions.promoted == [PID]
+
+
+LOCAL = b"POST /api/chat HTTP/1.1\r\nhost: 127.0.0.1:8080\r\ncontent-length: 2\r\n\r\n{}"
+
+
+def test_a_call_of_a_local_model_makes_a_session_only_without_tls(watch: Watch) -> None:
+    # Any site may have such a path.
+    assert watch.say(LOCAL) == []
+    events = watch.say(LOCAL, connection=2, source=PayloadSource.SOCKET)
+    assert kinds(events) == ["session_started", "request_started", "body"]
+    assert events[1].http_request_started.scheme == "http"
+
+
+def test_bodies_of_mcp_are_kept(watch: Watch) -> None:
+    watch.exchange(ASK)
+    mcp = OTHER.replace(b"\r\n\r\n", b"\r\nmcp-session-id: a\r\n\r\n")
+    assert "body" in kinds(watch.exchange(mcp, connection=2))
+    assert "body" not in kinds(watch.exchange(OTHER, connection=3))
 
 
 def test_nobody_is_promoted_when_that_is_switched_off() -> None:

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Plain HTTP: what clients write to and read from TCP sockets on which no TLS is spoken.
+ *
+ * The tracepoints are inside the socket calls, in the caller's context, so that only socket calls
+ * pay; the buffers are those of the system call around them. Watched are the sockets of processes
+ * in sessions and, of all other processes, connections on this machine to the ports where local
+ * models listen. A connection whose first written bytes are no HTTP is switched off for its life.
+ * Not seen: io_uring; bodies that are sent by sendfile or splice are counted as lost.
+ */
+#include "lib/payload.bpf.h"
+#include "lib/vectors.bpf.h"
+
+#define MSG_PEEK 2
+
+/* Ports where local models listen; written by user space. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u16);
+	__type(value, __u8);
+} local_model_ports SEC(".maps");
+
+static __always_inline bool is_loopback(struct peer *peer)
+{
+	__u64 *parts = (__u64 *)peer->address;
+
+	if (peer->family == AF_INET)
+		return peer->address[0] == 127;
+	/* ::1, and IPv4 within IPv6 */
+	if (parts[0])
+		return false;
+	return parts[1] == bpf_cpu_to_be64(1) ||
+	       (peer->address[10] == 0xff && peer->address[12] == 127);
+}
+
+static __always_inline bool is_local_model(struct peer *peer)
+{
+	__u16 port = peer->port;
+
+	return is_loopback(peer) && bpf_map_lookup_elem(&local_model_ports, &port);
+}
+
+#define FOUR(a, b, c, d) ((a) | (b) << 8 | (c) << 16 | (d) << 24)
+
+/* Does what a client writes first begin with a method, or with the preface of HTTP/2? */
+static __always_inline bool begins_http(struct moved_bytes *moved)
+{
+	__u32 start = 0;
+
+	if (bpf_probe_read_user(&start, sizeof(start), (void *)first_byte_of(moved)))
+		return false;
+	switch (start) {
+	case FOUR('G', 'E', 'T', ' '):
+	case FOUR('P', 'O', 'S', 'T'):
+	case FOUR('P', 'U', 'T', ' '):
+	case FOUR('P', 'A', 'T', 'C'):
+	case FOUR('D', 'E', 'L', 'E'):
+	case FOUR('H', 'E', 'A', 'D'):
+	case FOUR('O', 'P', 'T', 'I'):
+	case FOUR('P', 'R', 'I', ' '):
+		return true;
+	}
+	return false;
+}
+
+static __noinline int socket_moved(struct peer *peer, struct moved_request *request)
+{
+	struct connection *connection = connection_of(peer->socket, request->written);
+
+	if (!connection || connection->flags & CONNECTION_OFF || is_muted(connection))
+		return 0;
+	if (!(connection->flags & CONNECTION_BEGUN_WRITTEN)) {
+		/* The client speaks first. */
+		if (!request->written)
+			return 0;
+		if (!begins_http(&request->moved)) {
+			connection->flags |= CONNECTION_OFF;
+			return 0;
+		}
+		connection->flags |= CONNECTION_BEGUN_WRITTEN | CONNECTION_PLAIN;
+	}
+	bind_peer(peer->socket, peer);
+	return emit_moved(connection, request);
+}
+
+/* Bytes went by that cannot be read: of a body that the kernel took from a file. */
+static __noinline int socket_lost(struct peer *peer, __u64 bytes, bool written)
+{
+	struct connection_key key = {.tgid = bpf_get_current_pid_tgid() >> 32, .ssl = peer->socket};
+	struct connection *connection = bpf_map_lookup_elem(&connections, &key);
+
+	if (!connection || !(connection->flags & CONNECTION_PLAIN) || is_muted(connection))
+		return 0;
+	connection->lost_bytes[written] += bytes;
+	COUNT(CLASS_TLS, truncated, 1);
+	COUNT(CLASS_TLS, truncated_bytes, bytes);
+	return 0;
+}
+
+/* The peer has said all: some bodies end by that. */
+static __noinline int socket_ended(struct sock *sk)
+{
+	struct connection_key key = {.tgid = bpf_get_current_pid_tgid() >> 32, .ssl = (__u64)sk};
+	struct connection *connection = bpf_map_lookup_elem(&connections, &key);
+
+	if (!connection || !(connection->flags & CONNECTION_PLAIN))
+		return 0;
+	announce_closed(connection);
+	bpf_map_delete_elem(&connections, &key);
+	return 0;
+}
+
+static __always_inline int socket_used(struct sock *sk, long bytes, bool written)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct moved_request request = {.written = written, .source = SOURCE_SOCKET};
+	struct peer peer = {};
+	struct pt_regs *regs;
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	request.session = session_of(tgid);
+	if (!request.session && !is_candidate(tgid))
+		return 0;
+	if (!peer_of(sk, &peer) || (!request.session && !is_local_model(&peer)))
+		return 0;
+	if (task->thread_info.status & TS_COMPAT)
+		return 0;
+	request.ssl = peer.socket;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	request.moved.bytes = bytes;
+	if (find_moved(regs->orig_rax, regs->rsi, regs->rdx, bytes, &request.moved) &&
+	    moves_out(regs->orig_rax) == written)
+		return socket_moved(&peer, &request);
+	return socket_lost(&peer, bytes, written);
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(plain_socket_sent, struct sock *sk, int ret, int flags)
+{
+	if (switched_off() || ret <= 0)
+		return 0;
+	return socket_used(sk, ret, true);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(plain_socket_received, struct sock *sk, int ret, int flags)
+{
+	if (switched_off() || ret < 0 || flags & MSG_PEEK)
+		return 0;
+	return ret ? socket_used(sk, ret, false) : socket_ended(sk);
+}
