@@ -259,9 +259,7 @@ class Redactor:
         )
 
     def _bytes(self, data: bytes) -> bytes:
-        redactor = TextRedactor(self._scanner, self._replace)
-        parts = (redactor.feed(data, (0,), (0,))[0], redactor.flush()[0])
-        return b"".join(parts)
+        return TextRedactor(self._scanner, self._replace).whole(data)
 
     def _websocket(self, mode: CaptureMode, message: WebSocketMessage) -> list[HttpMessage]:
         """Redact a message; without content it still tells its kind and its time."""

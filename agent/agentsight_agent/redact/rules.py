@@ -70,7 +70,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Rules that are tried only where `search` (b"": everywhere) finds something."""
+    """Rules that are tried only in text in which `search` finds something.
+
+    `search` must find something wherever one of the rules does.
+    """
 
     search: bytes
     rules: tuple[Rule, ...]
@@ -109,10 +112,11 @@ _TOKENS_SEARCH = (
     rb"|github_pat_|glpat-|xox[abeoprs]-|xapp-|[sr]k_live_|[sr]k_test_|whsec_|hf_|npm_|pypi-|SG\."
     rb"|eyJ)[A-Za-z0-9_.+/-]{10}|hooks\.slack\.com|-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY"
 )
+_URL_USER = rb"""://[^/\s@"'\\]{3,}@"""
 FAMILIES = (
     Family(_TOKENS_SEARCH, _TOKENS),
     Family(
-        b"",
+        rb"(?i:secret_?access_?key|(?:bearer|basic)(?:[ \t]|%20|\+))|" + _URL_USER,
         (
             Rule(
                 "aws-secret-key",
@@ -145,9 +149,11 @@ class Scanner:
     """All families, compiled once."""
 
     def __init__(self, families: tuple[Family, ...] = FAMILIES) -> None:
+        # Nearly all text has nothing of any family: one look at it has to do.
+        self._suspicious = compile_pattern(b"|".join(b"(?:%b)" % one.search for one in families))
         self._families = [
             (
-                compile_pattern(family.search) if family.search else None,
+                compile_pattern(family.search),
                 [(rule, compile_pattern(rule.pattern)) for rule in family.rules],
             )
             for family in families
@@ -155,6 +161,8 @@ class Scanner:
 
     def scan(self, data: bytes) -> list[Span]:
         """Return the credentials in `data`, ascending; what overlaps is one."""
+        if not self._suspicious.search(data):
+            return []
         found = sorted(self._matches(data), key=lambda span: (span.start, -span.end))
         spans: list[Span] = []
         for span in found:
@@ -167,7 +175,7 @@ class Scanner:
 
     def _matches(self, data: bytes) -> Iterator[Span]:
         for search, rules in self._families:
-            if search is not None and not search.search(data):
+            if not search.search(data):
                 continue
             for rule, pattern in rules:
                 for match in pattern.finditer(data):

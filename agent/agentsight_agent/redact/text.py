@@ -43,7 +43,7 @@ class Replacement:
 
 
 class TextRedactor:
-    """One stream of text; `feed` its parts, then `flush`."""
+    """One stream of text: `feed` its parts, then `flush`; or `whole`, when there is but one."""
 
     def __init__(self, scanner: Scanner, replace: Replace) -> None:
         self._scanner = scanner
@@ -75,6 +75,10 @@ class TextRedactor:
             times_ns = (*self._pieces[1], *times_ns)
             data = self._held + data
         return self._redact(data, offsets, times_ns, final=False)
+
+    def whole(self, data: bytes) -> bytes:
+        """Return a whole text, credentials replaced: `data` itself if it has none."""
+        return self._redact(data, (0,), (0,), final=True)[0]
 
     def flush(self) -> tuple[bytes, Pieces]:
         """Return what is held: the stream has ended."""
