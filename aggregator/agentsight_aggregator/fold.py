@@ -221,6 +221,8 @@ class PartitionFold:
             return
         if session.due_ns and now_ns >= session.due_ns:
             self._settle(session, now_ns)
+            if session.id in self._state.ended:
+                return
         if quiet_ns >= self._settings.session_idle_ns and not session.idle:
             session.idle = True
             self._lives.close(session, "idle")

@@ -41,6 +41,18 @@ def test_a_summary_comes_with_the_end_of_each_turn():
     assert kinds.count("span") == 2
 
 
+def test_a_session_that_has_ended_ends_once_however_late_the_next_tick_comes():
+    fold = build_fold()
+    log = small_log()
+    log.end(8)
+    found = [item for event in log.events for item in fold.observe(event)]
+    # An hour without a tick: the bus was away, or a clock was wrong.
+    found += fold.advance(wall_ns(60 * 60))
+    ids = [item.id for item in found]
+    assert len(ids) == len(set(ids))
+    assert [item.span.name for item in found].count("session demo-agent") == 1
+
+
 def test_a_session_without_end_is_idle_and_then_forgotten(run):
     fold = build_fold()
     for event in small_log().events:
