@@ -10,7 +10,7 @@ stamps=.setup
 # make, compiler and headers for the drain; clang, libbpf for the probes.
 run_packages="ca-certificates clang gcc libbpf-dev libbpf1 libc6-dev python3 python3-dev python3-venv"
 # Real programs that the tests watch and real servers that they use.
-dev_packages="curl etcd-client etcd-server faketime fuse3 git iproute2 iptables openssl prometheus"
+dev_packages="curl etcd-client etcd-server faketime fuse3 git iproute2 iptables nftables openssl prometheus"
 
 step() { current=$1; }
 fail() {
