@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agentsight_cli.options import ConfigFile, Json, StateDir, configuration
+from agentsight_cli.options import Api, ConfigFile, Json, StateDir, configuration
 
 if TYPE_CHECKING:
     from agentsight_core.config import AgentSightConfig
@@ -37,13 +37,14 @@ def config_get(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Only this key or section.")] = "",
     config: ConfigFile = None,
     state_dir: StateDir = None,
+    api: Api = "",
     as_json: Json = False,
 ) -> None:
     """Show what is set for the whole cluster."""
     from agentsight_cli import cluster_config
 
     found = configuration(config, state_dir, {})
-    raise typer.Exit(cluster_config.run_get(found, key, as_json=as_json))
+    raise typer.Exit(cluster_config.run_get(found, api, key, as_json=as_json))
 
 
 @config_app.command("set")
@@ -52,19 +53,22 @@ def config_set(
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Lists and mappings as YAML.")],
     config: ConfigFile = None,
     state_dir: StateDir = None,
+    api: Api = "",
 ) -> None:
     """Set a key for all agents and aggregators; it takes effect without a restart."""
     from agentsight_cli import cluster_config
 
-    raise typer.Exit(cluster_config.run_set(configuration(config, state_dir, {}), key, value))
+    raise typer.Exit(cluster_config.run_set(configuration(config, state_dir, {}), api, key, value))
 
 
 @config_app.command("unset")
-def config_unset(key: Key, config: ConfigFile = None, state_dir: StateDir = None) -> None:
+def config_unset(
+    key: Key, config: ConfigFile = None, state_dir: StateDir = None, api: Api = ""
+) -> None:
     """Let each node have its own value of a key again."""
     from agentsight_cli import cluster_config
 
-    raise typer.Exit(cluster_config.run_set(configuration(config, state_dir, {}), key, None))
+    raise typer.Exit(cluster_config.run_set(configuration(config, state_dir, {}), api, key, None))
 
 
 @config_app.command("apply")
@@ -72,22 +76,26 @@ def config_apply(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file; - is stdin.")],
     config: ConfigFile = None,
     state_dir: StateDir = None,
+    api: Api = "",
 ) -> None:
     """Replace everything that is set for the cluster by a file."""
     from agentsight_cli import cluster_config
 
-    raise typer.Exit(cluster_config.run_apply(configuration(config, state_dir, {}), file))
+    raise typer.Exit(cluster_config.run_apply(configuration(config, state_dir, {}), api, file))
 
 
 @config_app.command("history")
 def config_history(
-    config: ConfigFile = None, state_dir: StateDir = None, as_json: Json = False
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    api: Api = "",
+    as_json: Json = False,
 ) -> None:
     """List the generations of the cluster's configuration, newest first."""
     from agentsight_cli import cluster_config
 
     found = configuration(config, state_dir, {})
-    raise typer.Exit(cluster_config.run_history(found, as_json=as_json))
+    raise typer.Exit(cluster_config.run_history(found, api, as_json=as_json))
 
 
 @config_app.command("rollback")
@@ -97,20 +105,24 @@ def config_rollback(
     ],
     config: ConfigFile = None,
     state_dir: StateDir = None,
+    api: Api = "",
 ) -> None:
     """Make an older generation the newest again."""
     from agentsight_cli import cluster_config
 
     found = configuration(config, state_dir, {})
-    raise typer.Exit(cluster_config.run_rollback(found, generation))
+    raise typer.Exit(cluster_config.run_rollback(found, api, generation))
 
 
 @config_app.command("status")
 def config_status(
-    config: ConfigFile = None, state_dir: StateDir = None, as_json: Json = False
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    api: Api = "",
+    as_json: Json = False,
 ) -> None:
     """Show which generation each agent and aggregator runs; 1 if one is behind or refused it."""
     from agentsight_cli import cluster_config
 
     found = configuration(config, state_dir, {})
-    raise typer.Exit(cluster_config.run_status(found, as_json=as_json))
+    raise typer.Exit(cluster_config.run_status(found, api, as_json=as_json))

@@ -67,6 +67,7 @@ class Api:
         self.findings = stubs.FindingsStub(channel)
         self.letters = stubs.DeadLettersStub(channel)
         self.cluster = stubs.ClusterStub(channel)
+        self.configuration = stubs.ConfigurationStub(channel)
 
     async def ask(self, call: Callable[..., Awaitable[Response]], request: object) -> Response:
         """Return the answer to one call."""

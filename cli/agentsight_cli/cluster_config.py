@@ -15,23 +15,23 @@ from typing import TypeVar
 
 import msgspec
 import yaml
-from agentsight_core.bus.generations import Generation, GenerationLog, Report
+from agentsight_core.bus.generations import Generation, Report
 from agentsight_core.config.live import problems_of_generation, value_of
 from agentsight_core.config.loading import merge_config
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.config.yaml_file import YamlFile, parse_yaml
 from agentsight_core.errors import ConfigError
-from agentsight_core.runtime import config_editing
 
+from agentsight_cli.config_source import ConfigSource, open_source
 from agentsight_cli.output import print_json, print_table
-from agentsight_cli.running import open_bus, run
+from agentsight_cli.running import run
 
 T = TypeVar("T")
 
 
-def run_get(config: AgentSightConfig, key: str, *, as_json: bool) -> int:
+def run_get(config: AgentSightConfig, address: str, key: str, *, as_json: bool) -> int:
     """Show what the cluster has set, all of it or one key."""
-    last = _with_log(config, GenerationLog.last)
+    last = _with_source(config, address, lambda it: it.last())
     if key:
         value: object = last.values
         for step in key.split("."):
@@ -51,36 +51,34 @@ def run_get(config: AgentSightConfig, key: str, *, as_json: bool) -> int:
     return 0
 
 
-def run_set(config: AgentSightConfig, key: str, value: str | None) -> int:
+def run_set(config: AgentSightConfig, address: str, key: str, value: str | None) -> int:
     """Set one key for all members, or take it out."""
-    new = _with_log(config, lambda log: config_editing.set_value(log, key, value, _author()))
+    new = _with_source(config, address, lambda it: it.set_value(key, value, _author()))
     print(f"generation {new.number}: {new.note}")
     return 0
 
 
-def run_apply(config: AgentSightConfig, file: Path) -> int:
+def run_apply(config: AgentSightConfig, address: str, file: Path) -> int:
     """Replace everything that the cluster has set by a file."""
     text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     parsed = parse_yaml(text, name=str(file))
     _check(parsed)
     note = f"applied {file.name}"
-    new = _with_log(
-        config, lambda log: config_editing.apply_values(log, parsed.values, _author(), note)
-    )
+    new = _with_source(config, address, lambda it: it.apply(parsed.values, _author(), note))
     print(f"generation {new.number}: {new.note}")
     return 0
 
 
-def run_rollback(config: AgentSightConfig, number: int) -> int:
+def run_rollback(config: AgentSightConfig, address: str, number: int) -> int:
     """Make an older generation the newest again."""
-    new = _with_log(config, lambda log: config_editing.roll_back(log, number, _author()))
+    new = _with_source(config, address, lambda it: it.roll_back(number, _author()))
     print(f"generation {new.number}: {new.note}")
     return 0
 
 
-def run_history(config: AgentSightConfig, *, as_json: bool) -> int:
+def run_history(config: AgentSightConfig, address: str, *, as_json: bool) -> int:
     """List the generations that are kept, newest first."""
-    found = list(reversed(_with_log(config, GenerationLog.history)))
+    found = list(reversed(_with_source(config, address, lambda it: it.history())))
     if as_json:
         print_json(msgspec.to_builtins(found), sys.stdout)
         return 0
@@ -90,13 +88,13 @@ def run_history(config: AgentSightConfig, *, as_json: bool) -> int:
     return 0
 
 
-def run_status(config: AgentSightConfig, *, as_json: bool) -> int:
+def run_status(config: AgentSightConfig, address: str, *, as_json: bool) -> int:
     """Show who runs which generation; 1 if somebody does not run the newest one."""
 
-    async def read(log: GenerationLog) -> tuple[Generation, list[Report]]:
-        return await log.last(), await log.reports()
+    async def read(source: ConfigSource) -> tuple[Generation, list[Report]]:
+        return await source.last(), await source.reports()
 
-    last, reports = _with_log(config, read)
+    last, reports = _with_source(config, address, read)
     behind = [one for one in reports if not one.ok or one.generation != last.number]
     if as_json:
         members = msgspec.to_builtins(reports)
@@ -115,10 +113,12 @@ def run_status(config: AgentSightConfig, *, as_json: bool) -> int:
     return int(bool(behind))
 
 
-def _with_log(config: AgentSightConfig, work: Callable[[GenerationLog], Awaitable[T]]) -> T:
+def _with_source(
+    config: AgentSightConfig, address: str, work: Callable[[ConfigSource], Awaitable[T]]
+) -> T:
     async def connected() -> T:
-        async with open_bus(config) as bus:
-            return await work(GenerationLog(bus))
+        async with open_source(config, address) as source:
+            return await work(source)
 
     return run(connected())
 

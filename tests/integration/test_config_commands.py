@@ -9,8 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from agentsight_aggregator.api.admission import kept_token
+from agentsight_aggregator.api.server import ApiSettings, serving
 from agentsight_core.bus.generations import GenerationLog, Report
 from agentsight_core.bus.provisioning import BusSettings
+from agentsight_core.config.api import TOKEN_FILE
 from agentsight_core.runtime.notes import announced
 from agentsight_core.testing.buses import RunningBus, running_bus
 
@@ -45,7 +48,25 @@ def config(system: RunningBus, tmp_path: Path) -> Command:
     return run
 
 
-async def test_set_get_unset_history_rollback(config: Command) -> None:
+@pytest.fixture(params=["bus", "api"])
+async def either(
+    request: pytest.FixtureRequest, config: Command, system: RunningBus, tmp_path: Path
+) -> AsyncIterator[Command]:
+    """The command by way of the bus, and by way of an aggregator's API."""
+    if request.param == "bus":
+        yield config
+        return
+    token = kept_token(tmp_path / TOKEN_FILE)
+    async with serving(system.bus, ApiSettings(1, "127.0.0.1", 0, token=token)) as port:
+
+        async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return await config(*arguments, "--api", f"127.0.0.1:{port}")
+
+        yield run
+
+
+async def test_set_get_unset_history_rollback(either: Command) -> None:
+    config = either
     assert "nothing is set" in (await config("get")).stdout
     assert (
         await config("set", "capture.mode", "none")
