@@ -94,6 +94,7 @@ FORMATS: dict[str, Callable[[Endpoint], WireFormat]] = {
     "gemini.embed": _always(embeddings.GOOGLE),
     "gemini.generate": _always(gemini.GENERATE),
     "gemini.interactions": _always(interactions.INTERACTIONS),
+    "gemini.live": _always(gemini.GENERATE),
     "gemini.predict": _always(embeddings.GOOGLE),
     "llamacpp.completion": _always(prompts.PROMPT),
     "ollama.chat": _always(ollama.CHAT),

@@ -1,4 +1,4 @@
-"""Calls of a model within a WebSocket: OpenAI Responses and Realtime.
+"""Calls of a model within a WebSocket: OpenAI Responses and Realtime, Gemini Live.
 
 From `response.create` to the last event of that response is one call. What a Realtime call asks is
 spread over earlier messages: the session's configuration and the items of the conversation.
@@ -12,6 +12,8 @@ import msgspec
 from agentsight_core.endpoints import find_socket
 from agentsight_core.pb import events_pb2 as pb
 
+from agentsight_aggregator.providers.conversations import add_item
+from agentsight_aggregator.providers.gemini_live import take_live
 from agentsight_aggregator.providers.payload import (
     decode_whole_json,
     encode_json,
@@ -21,11 +23,8 @@ from agentsight_aggregator.providers.payload import (
 )
 from agentsight_aggregator.streams.sockets import SocketCall, SocketMessage, SocketState
 
-_APIS = frozenset({"openai.realtime", "openai.responses"})
+_APIS = frozenset({"gemini.live", "openai.realtime", "openai.responses"})
 _MAX_CALLS = 64
-_MAX_ANSWER_BYTES = 16 * 1024 * 1024
-_MAX_ITEMS = 1000
-_MAX_ITEM_BYTES = 1024 * 1024
 _FINAL = frozenset(
     {"response.done", "response.completed", "response.failed", "response.incomplete"}
 )
@@ -52,6 +51,8 @@ def take_message(
     if not value:
         return []
     api = endpoint.api
+    if api == "gemini.live":
+        return take_live(state, message, value)
     if message.direction == pb.DIRECTION_REQUEST:
         return _take_request(api, state, value, message)
     if api == "openai.realtime":
@@ -78,7 +79,7 @@ def _take_request(
         session = {**record(decode_whole_json(state.session)[0]), **record(value.get("session"))}
         state.session = encode_json(session).encode()
     elif kind == "conversation.item.create":
-        _add_item(state, record(value.get("item")))
+        add_item(state, record(value.get("item")))
         state.unconfirmed += 1
     elif kind == "response.create":
         return _begin(api, state, value, message)
@@ -94,8 +95,7 @@ def _begin(api: str, state: SocketState, value: Json, message: SocketMessage) ->
         stream_id=text(value.get("stream_id")),
         is_warmup=value.get("generate") is False,
     )
-    if state.dropped_items:
-        call.problem = f"{state.dropped_items} earlier items of the conversation are not kept"
+    call.note_dropped(state)
     state.calls.append(call)
     surplus = state.calls[:-_MAX_CALLS]
     state.calls = state.calls[-_MAX_CALLS:]
@@ -127,21 +127,12 @@ def _take_conversation(state: SocketState, value: Json) -> None:
         if state.unconfirmed:
             state.unconfirmed -= 1
         else:
-            _add_item(state, item)
+            add_item(state, item)
     elif kind == _HEARD:
         _add_transcript(state, text(value.get("item_id")), text(value.get("transcript")))
     elif kind == "response.done":
         for item in records(record(value.get("response")).get("output")):
-            _add_item(state, item)
-
-
-def _add_item(state: SocketState, item: Json) -> None:
-    data = encode_json(item).encode()
-    state.items.append(data)
-    state.item_bytes += len(data)
-    while len(state.items) > _MAX_ITEMS or state.item_bytes > _MAX_ITEM_BYTES:
-        state.item_bytes -= len(state.items.pop(0))
-        state.dropped_items += 1
+            add_item(state, item)
 
 
 def _add_transcript(state: SocketState, item_id: str, transcript: str) -> None:
@@ -164,12 +155,7 @@ def _take_answer(
         return []
     data = encode_json({"type": kind}).encode() if kind in _SOUND else _one_line(message.data)
     final = kind in _FINAL or kind == "error"
-    if final or call.answer_bytes + len(data) <= _MAX_ANSWER_BYTES:
-        call.add(data, message.start_ns)
-    else:
-        call.problem = "the response body is cut at the configured cap"
-    if message.problem:
-        call.problem = call.problem or f"a message of the answer: {message.problem}"
+    call.add_bounded(data, message, final=final)
     if not final:
         return []
     state.calls.remove(call)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import msgspec
 from agentsight_core.pb import events_pb2 as pb
 
+_MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
 
 class SocketMessage(msgspec.Struct, frozen=True):
     """One whole message; times are Unix ns."""
@@ -37,12 +39,22 @@ class SocketCall(msgspec.Struct):
     # It asks for nothing: the connection is warmed up.
     is_warmup: bool = False
 
-    def add(self, data: bytes, time_ns: int) -> None:
-        """Append a message to the answer, as a line."""
-        self.pieces.append((self.answer_bytes, time_ns))
+    def add_bounded(self, data: bytes, message: SocketMessage, *, final: bool) -> None:
+        """Append `data`, made of `message`, to the answer as a line; a final one always fits."""
+        if message.problem:
+            self.problem = self.problem or f"a message of the answer: {message.problem}"
+        if not final and self.answer_bytes + len(data) > _MAX_ANSWER_BYTES:
+            self.problem = "the response body is cut at the configured cap"
+            return
+        self.pieces.append((self.answer_bytes, message.start_ns))
         self.answer.append(data)
         self.answer_bytes += len(data) + 1
-        self.last_ns = max(self.last_ns, time_ns)
+        self.last_ns = max(self.last_ns, message.start_ns)
+
+    def note_dropped(self, state: SocketState) -> None:
+        """Say so if the conversation that the call relies on is not kept from its beginning."""
+        if state.dropped_items:
+            self.problem = f"{state.dropped_items} earlier items of the conversation are not kept"
 
 
 class SocketState(msgspec.Struct):

@@ -187,6 +187,46 @@ def test_realtime_asks_with_what_was_said_before(checkpoints: bool) -> None:
     assert first.problems == second.problems == ()
 
 
+LIVE = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
+
+
+@pytest.mark.parametrize("checkpoints", [False, True])
+def test_turns_of_gemini_live_are_calls(checkpoints: bool) -> None:
+    socket = Socket(LIVE, "generativelanguage.googleapis.com")
+    tools = [{"functionDeclarations": [{"name": "weather"}]}]
+    socket.say(1.2, client=True, setup={"model": "models/gemini-live", "tools": tools})
+    socket.say(1.3, setupComplete={})
+    turn = {"role": "user", "parts": [{"text": "Rain?"}]}
+    socket.say(2.0, client=True, clientContent={"turns": [turn], "turnComplete": True})
+    function = {"id": "f1", "name": "weather", "args": {"city": "Bern"}}
+    socket.say(2.2, toolCall={"functionCalls": [function]})
+    result = {"id": "f1", "name": "weather", "response": {"rain": False}}
+    socket.say(2.5, client=True, tool_response={"function_responses": [result]})
+    socket.say(2.7, serverContent={"modelTurn": {"parts": [{"text": "It is "}]}})
+    socket.say(2.8, serverContent={"modelTurn": {"parts": [{"text": "dry."}]}})
+    usage = {"promptTokenCount": 12, "responseTokenCount": 4, "totalTokenCount": 16}
+    socket.say(2.9, serverContent={"turnComplete": True}, usageMetadata=usage)
+    socket.say(3.0, client=True, clientContent={"turns": [turn]})
+    socket.say(3.1, serverContent={"turnComplete": True})
+    socket.close(3.2)
+
+    first, second, third = socket.calls(checkpoints=checkpoints)
+    assert [message.text for message in third.input] == ["Rain?", "", "", "It is dry.", "Rain?"]
+    assert (first.api, first.provider, first.request_model) == (
+        "gemini.live",
+        "gcp.gemini",
+        "gemini-live",
+    )
+    assert [(call.id, call.name) for call in first.tool_calls] == [("f1", "weather")]
+    assert [message.text for message in first.input] == ["Rain?"]
+    assert second.output[0].text == "It is dry."
+    assert second.input[-1].tool_results[0].id == "f1"
+    assert (second.usage.input_tokens, second.usage.output_tokens) == (12, 4)
+    assert (second.start_ns, second.first_chunk_ns) == (wall_ns(2.5), wall_ns(2.7))
+    assert second.finish_reasons == ("STOP",)
+    assert first.problems == second.problems == ()
+
+
 def test_an_open_socket_does_not_hold_up_its_session() -> None:
     socket = Socket("/v1/realtime?model=gpt-realtime")
     fold = PartitionFold(read_call, FoldSettings())
