@@ -39,7 +39,10 @@ def write_process(
         event(time_ns, "exec", {"process.command_line": cut(" ".join(argv), limit)})
         for time_ns, argv in process.earlier
     ]
-    output.span(session, span, _attributes(process, limit), events)
+    attributes = _attributes(process, limit)
+    if output.settings.content_on_spans:
+        _put_output(attributes, process)
+    output.span(session, span, attributes, events)
 
 
 def _name(process: ProcessState) -> str:
@@ -95,6 +98,15 @@ def _put_argv(attributes: Attributes, process: ProcessState, limit: int) -> None
             attributes["agentsight.argv.count"] = len(process.argv)
     if not process.executed and not process.already_running:
         attributes["agentsight.process.forked_only"] = True
+
+
+def _put_output(attributes: Attributes, process: ProcessState) -> None:
+    for fd, name in ((1, "stdout"), (2, "stderr")):
+        if fd in process.output:
+            key = f"agentsight.process.{name}"
+            # What was cut in the middle of a character loses it.
+            attributes[key] = process.output[fd].decode("utf-8", "replace")
+            attributes[f"{key}.bytes"] = process.output_bytes[fd]
 
 
 def _put_end(attributes: Attributes, process: ProcessState) -> None:

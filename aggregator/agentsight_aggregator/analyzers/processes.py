@@ -28,6 +28,7 @@ class Processes:
             "process_forked": self._forked,
             "process_executed": self._executed,
             "process_exited": self._exited,
+            "process_output": self._wrote,
             "file_opened": self._file_opened,
             "file_closed": self._file_closed,
             "file_changed": self._file_changed,
@@ -106,6 +107,13 @@ class Processes:
         done = event.process_exited
         process.exited, process.exit_ns = True, event.wall_ns
         process.exit_code, process.exit_signal = done.exit_code, done.exit_signal
+
+    def _wrote(self, session: SessionState, event: pb.Event) -> None:
+        process = self._owner(session, event)
+        fd, data = event.process_output.fd, event.process_output.data
+        kept = process.output.get(fd, b"")
+        process.output[fd] = kept + data[: self._output.settings.max_content_bytes - len(kept)]
+        process.output_bytes[fd] = process.output_bytes.get(fd, 0) + len(data)
 
     def _file_opened(self, session: SessionState, event: pb.Event) -> None:
         file_effects.take_file_opened(self._owner(session, event), event, self._limit)

@@ -58,6 +58,9 @@ class ProcessState(msgspec.Struct):
     children: int = 0
     # True when it talks to models: its effects may belong to a tool that runs inside it.
     talks: bool = False
+    # The beginning of what it wrote to pipes, by descriptor (1 or 2), and how much there was of it.
+    output: dict[int, bytes] = {}
+    output_bytes: dict[int, int] = {}
     # True when it is an MCP server: its effects may belong to a tool call that it serves.
     serves: bool = False
     # Effects of a talking process that are not yet placed (on it or on a tool).

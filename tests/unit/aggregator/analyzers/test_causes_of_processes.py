@@ -1,4 +1,5 @@
 import pytest
+from agentsight_aggregator.analyzers.settings import FoldSettings
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.testing.agent_log import (
     AGENT_PID,
@@ -239,3 +240,18 @@ def test_events_of_processes_whose_beginning_was_missed_are_not_lost(run, body: 
     else:
         (process,) = found.named("process")
         assert process.attributes["agentsight.files"] == 1
+
+
+def test_what_a_process_wrote_to_pipes_is_on_its_span(run):
+    log = tool_log(tool_use("t1", "bash", command="make all"))
+    log.run(3, 6, 201, ["make", "all"])
+    log.add(4, 201, process_output=pb.ProcessOutput(fd=1, data=b"compiling\n"))
+    log.add(5, 201, process_output=pb.ProcessOutput(fd=1, data=b"done\n"))
+    log.add(5, 201, process_output=pb.ProcessOutput(fd=2, data=b"x" * 9000))
+    (make,) = run(log).named("make")
+    assert make.attributes["agentsight.process.stdout"] == "compiling\ndone\n"
+    assert make.attributes["agentsight.process.stdout.bytes"] == 15
+    assert len(make.attributes["agentsight.process.stderr"]) == 8192
+    assert make.attributes["agentsight.process.stderr.bytes"] == 9000
+    (make,) = run(log, FoldSettings(content_on_spans=False)).named("make")
+    assert "agentsight.process.stdout" not in make.attributes
