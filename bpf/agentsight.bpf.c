@@ -18,6 +18,7 @@
 #include "tls.bpf.c"
 #include "tls_go.bpf.c"
 #include "file.bpf.c"
+#include "gpu.bpf.c"
 #include "process.bpf.c"
 #include "signals.bpf.c"
 #include "socket.bpf.c"

@@ -4,6 +4,7 @@
  * compares them with what the drain was compiled with.
  */
 #include "file.h"
+#include "gpu.h"
 #include "net.h"
 #include "process.h"
 #include "signals.h"
@@ -26,3 +27,4 @@ DESCRIBE(net_record);
 DESCRIBE(signal_sent);
 DESCRIBE(limit_hit);
 DESCRIBE(oom_killed);
+DESCRIBE(gpu_used);

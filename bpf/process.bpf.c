@@ -122,8 +122,11 @@ int BPF_PROG(process_exited, struct task_struct *task)
 	/* Two last threads may both see the count 0: who deletes the entry tells. */
 	if (session ? bpf_map_delete_elem(&tracked, &tgid) : !talked)
 		return 0;
-	if (session)
+	if (session) {
 		close_files_of(tgid);
+		end_gpu_user(tgid, 0);
+		end_gpu_user(tgid, 1);
+	}
 	record = begin_record(CLASS_PROCESS, RECORD_PROCESS_EXITED, sizeof(*record), 0, session);
 	if (!record)
 		return 0;

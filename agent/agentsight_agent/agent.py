@@ -24,6 +24,7 @@ from agentsight_agent.bpf.kernel import Kernel, KernelSettings
 from agentsight_agent.connections import Connections
 from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
 from agentsight_agent.frames import FrameWriter, Identity
+from agentsight_agent.gpu.attachments import GpuAttachments
 from agentsight_agent.pipeline import Pipeline, ProcessListener
 from agentsight_agent.redact import Redactor
 from agentsight_agent.sessions.rules import SessionRule
@@ -110,6 +111,7 @@ class Agent:
             self._kernel, self._node, self._settings.rules, wall_offset_ns=self._offset_ns
         )
         self._attachments = Attachments(self._kernel)
+        self._gpu = GpuAttachments(self._kernel)
         self._pipeline = self._make_pipeline()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._seeker, self._attachments.start, boot_ns())
@@ -128,6 +130,7 @@ class Agent:
         asyncio.get_running_loop().remove_reader(self._kernel.fileno())
         self._seeker.shutdown(cancel_futures=True)
         self._attachments.close()
+        self._gpu.close()
         self._kernel.close()
 
     async def finish(self) -> None:
@@ -211,6 +214,7 @@ class Agent:
             for job in jobs:
                 job()
             self._attachments.due(now_ns)
+            self._gpu.due(now_ns)
 
         self._seeking = asyncio.get_running_loop().run_in_executor(self._seeker, work)
 
@@ -308,6 +312,7 @@ class Agent:
 
     def _on_exec(self, pid: int) -> None:
         self._to_seek.append(partial(self._attachments.on_exec, pid, boot_ns()))
+        self._to_seek.append(partial(self._gpu.on_exec, pid, boot_ns()))
 
     def _on_exit(self, pid: int) -> None:
         self._to_seek.append(partial(self._attachments.on_exit, pid))

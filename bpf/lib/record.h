@@ -23,6 +23,7 @@ enum record_type {
 	RECORD_SIGNAL_SENT = 62,
 	RECORD_LIMIT_HIT = 63,
 	RECORD_OOM_KILLED = 64,
+	RECORD_GPU_USED = 65,
 };
 
 struct record_header {

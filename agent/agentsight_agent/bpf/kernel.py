@@ -28,7 +28,7 @@ from agentsight_agent.bpf.uprobes import (
 )
 
 _OBJECT = Path(__file__).with_name("agentsight.bpf.o")
-_UPROBES = ("tls_enter", "tls_return", "tls_free", "tls_go")
+_UPROBES = ("tls_enter", "tls_return", "tls_free", "tls_go", "gpu_called", "gpu_synchronised")
 _ALWAYS = (
     "process_forked",
     "process_executed",
@@ -96,6 +96,31 @@ class TlsHook:
     """
 
     kind: HookKind
+    offset: int
+
+
+class GpuOperation(enum.IntEnum):
+    """What a function of a CUDA library does; the values are `enum gpu_operation` of bpf/gpu.h."""
+
+    LAUNCH = 1
+    # f(to, from, bytes…)
+    COPY = 2
+    # f(address *, bytes…)
+    ALLOCATE = 3
+    FREE = 4
+    # Waits for the GPU.
+    SYNCHRONISE = 5
+
+
+_GPU_RUNTIME = 16
+
+
+@dataclass(frozen=True, slots=True)
+class GpuHook:
+    """A function of libcuda, or of libcudart (`runtime`); `offset` as in TlsHook."""
+
+    operation: GpuOperation
+    runtime: bool
     offset: int
 
 
@@ -294,6 +319,24 @@ class Kernel(AbstractContextManager["Kernel"]):
             ("tls_free", [place for place in places if place[1] == HookKind.FREE], False),
             ("tls_go", [place for place in places if place[1] > HookKind.FREE], False),
         ]
+        return self._attach(path, wanted)
+
+    def attach_gpu(self, path: str, hooks: Sequence[GpuHook]) -> TlsLink:
+        """Set hooks in the CUDA library at `path`, for all processes that map it.
+
+        Raises ProbeError; nothing is attached then.
+        """
+        places = [
+            (hook.offset, int(hook.operation) + _GPU_RUNTIME * hook.runtime) for hook in hooks
+        ]
+        waits = {GpuOperation.SYNCHRONISE, GpuOperation.SYNCHRONISE + _GPU_RUNTIME}
+        wanted = [
+            ("gpu_synchronised", [place for place in places if place[1] in waits], True),
+            ("gpu_called", places, False),
+        ]
+        return self._attach(path, wanted)
+
+    def _attach(self, path: str, wanted: Sequence[tuple[str, list[Place], bool]]) -> TlsLink:
         with ExitStack() as attached:
             for program, its_places, at_return in wanted:
                 if its_places:

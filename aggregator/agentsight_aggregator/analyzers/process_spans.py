@@ -9,6 +9,7 @@ from agentsight_core.pb import findings_pb2 as pb
 
 from agentsight_aggregator.analyzers.effects import effect_event
 from agentsight_aggregator.analyzers.findings import Attributes, Output, cut, event, storable
+from agentsight_aggregator.analyzers.gpu_use import gpu_attributes
 from agentsight_aggregator.analyzers.state import ProcessState, SessionState
 
 _FAILED_EXIT = -1
@@ -76,6 +77,7 @@ def _attributes(process: ProcessState, limit: int) -> Attributes:
     if process.sent_segments:
         attributes["agentsight.connection.sent_segments"] = process.sent_segments
         attributes["agentsight.connection.retransmitted_segments"] = process.retransmitted_segments
+    attributes.update(gpu_attributes(process))
     if process.oom_killed:
         attributes["agentsight.process.oom_killed"] = True
     if process.changes:

@@ -9,7 +9,12 @@ from collections.abc import Callable
 
 from agentsight_core.pb import events_pb2 as pb
 
-from agentsight_aggregator.analyzers import connection_effects, file_effects, marks
+from agentsight_aggregator.analyzers import (
+    connection_effects,
+    file_effects,
+    gpu_use,
+    marks,
+)
 from agentsight_aggregator.analyzers.findings import Output, span_id
 from agentsight_aggregator.analyzers.state import ProcessState, SessionState
 
@@ -38,6 +43,7 @@ class Processes:
             "signal_sent": self._signal_sent,
             "limit_hit": self._limit_hit,
             "oom_killed": self._oom_killed,
+            "gpu_used": self._gpu_used,
         }
 
     def begin_root(self, session: SessionState, event: pb.Event) -> None:
@@ -162,6 +168,11 @@ class Processes:
     def _oom_killed(self, session: SessionState, event: pb.Event) -> None:
         marks.take_oom_kill(self._owner(session, event), event, self._limit)
         self._add(session, "agentsight.oom_kills", 1, "killed")
+
+    def _gpu_used(self, session: SessionState, event: pb.Event) -> None:
+        grown = gpu_use.take_gpu_used(self._owner(session, event), event)
+        for name, amount in grown.items():
+            self._add(session, "agentsight.gpu.use", amount, name)
 
     def _add(self, session: SessionState, name: str, amount: int, kind: str) -> None:
         if amount:

@@ -78,6 +78,8 @@ class ProcessState(msgspec.Struct):
     sent_segments: int = 0
     retransmitted_segments: int = 0
     oom_killed: bool = False
+    # Calls of CUDA by name of the sum; [0] of the driver, [1] of the runtime above it.
+    gpu: dict[str, tuple[int, int]] = {}
 
 
 class McpUse(msgspec.Struct):

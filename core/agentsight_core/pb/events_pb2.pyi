@@ -137,7 +137,7 @@ class EventBatch(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "websocket_message", "file_changed", "net_sampled", "signal_sent", "limit_hit", "oom_killed")
+    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "websocket_message", "file_changed", "net_sampled", "signal_sent", "limit_hit", "oom_killed", "gpu_used")
     BOOT_NS_FIELD_NUMBER: _ClassVar[int]
     WALL_NS_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -166,6 +166,7 @@ class Event(_message.Message):
     SIGNAL_SENT_FIELD_NUMBER: _ClassVar[int]
     LIMIT_HIT_FIELD_NUMBER: _ClassVar[int]
     OOM_KILLED_FIELD_NUMBER: _ClassVar[int]
+    GPU_USED_FIELD_NUMBER: _ClassVar[int]
     boot_ns: int
     wall_ns: int
     session: int
@@ -194,7 +195,8 @@ class Event(_message.Message):
     signal_sent: SignalSent
     limit_hit: LimitHit
     oom_killed: OomKilled
-    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ..., file_changed: _Optional[_Union[FileChanged, _Mapping]] = ..., net_sampled: _Optional[_Union[NetClosed, _Mapping]] = ..., signal_sent: _Optional[_Union[SignalSent, _Mapping]] = ..., limit_hit: _Optional[_Union[LimitHit, _Mapping]] = ..., oom_killed: _Optional[_Union[OomKilled, _Mapping]] = ...) -> None: ...
+    gpu_used: GpuUsed
+    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ..., file_changed: _Optional[_Union[FileChanged, _Mapping]] = ..., net_sampled: _Optional[_Union[NetClosed, _Mapping]] = ..., signal_sent: _Optional[_Union[SignalSent, _Mapping]] = ..., limit_hit: _Optional[_Union[LimitHit, _Mapping]] = ..., oom_killed: _Optional[_Union[OomKilled, _Mapping]] = ..., gpu_used: _Optional[_Union[GpuUsed, _Mapping]] = ...) -> None: ...
 
 class SessionStarted(_message.Message):
     __slots__ = ("root_pid", "root_start_boot_ns", "origin", "rule", "agent_name", "argv", "cwd", "exe", "uid", "container_id", "node", "cluster")
@@ -547,6 +549,28 @@ class LimitHit(_message.Message):
 class OomKilled(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class GpuUsed(_message.Message):
+    __slots__ = ("launches", "copies", "copied_bytes", "allocations", "allocated_bytes", "frees", "synchronisations", "synchronised_ns", "runtime")
+    LAUNCHES_FIELD_NUMBER: _ClassVar[int]
+    COPIES_FIELD_NUMBER: _ClassVar[int]
+    COPIED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ALLOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    ALLOCATED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FREES_FIELD_NUMBER: _ClassVar[int]
+    SYNCHRONISATIONS_FIELD_NUMBER: _ClassVar[int]
+    SYNCHRONISED_NS_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    launches: int
+    copies: int
+    copied_bytes: int
+    allocations: int
+    allocated_bytes: int
+    frees: int
+    synchronisations: int
+    synchronised_ns: int
+    runtime: bool
+    def __init__(self, launches: _Optional[int] = ..., copies: _Optional[int] = ..., copied_bytes: _Optional[int] = ..., allocations: _Optional[int] = ..., allocated_bytes: _Optional[int] = ..., frees: _Optional[int] = ..., synchronisations: _Optional[int] = ..., synchronised_ns: _Optional[int] = ..., runtime: _Optional[bool] = ...) -> None: ...
 
 class Lost(_message.Message):
     __slots__ = ("stage", "reason", "count", "unit", "first_boot_ns", "place")

@@ -23,6 +23,7 @@ enum body_field {
 	SIGNAL_SENT = 62,
 	LIMIT_HIT = 63,
 	OOM_KILLED = 64,
+	GPU_USED = 65,
 };
 
 /* `encoded` if the record has at least the bytes of its type. */

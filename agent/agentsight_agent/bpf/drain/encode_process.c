@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "gpu.h"
 #include "process.h"
 #include "signals.h"
 
@@ -92,6 +93,20 @@ static enum body_field encode_limit(struct buffer *body, const struct limit_hit 
 	return LIMIT_HIT;
 }
 
+static enum body_field encode_gpu(struct buffer *body, const struct gpu_used *record)
+{
+	put_varint(body, 1, record->launches);
+	put_varint(body, 2, record->copies);
+	put_varint(body, 3, record->copied_bytes);
+	put_varint(body, 4, record->allocations);
+	put_varint(body, 5, record->allocated_bytes);
+	put_varint(body, 6, record->frees);
+	put_varint(body, 7, record->synchronisations);
+	put_varint(body, 8, record->synchronised_ns);
+	put_varint(body, 9, record->runtime);
+	return GPU_USED;
+}
+
 enum body_field encode_process(struct buffer *body, const void *record, uint16_t type, size_t bytes)
 {
 	switch (type) {
@@ -105,6 +120,8 @@ enum body_field encode_process(struct buffer *body, const void *record, uint16_t
 		return IF_WHOLE(struct signal_sent, encode_signal(body, record));
 	case RECORD_LIMIT_HIT:
 		return IF_WHOLE(struct limit_hit, encode_limit(body, record));
+	case RECORD_GPU_USED:
+		return IF_WHOLE(struct gpu_used, encode_gpu(body, record));
 	case RECORD_OOM_KILLED:
 		return IF_WHOLE(struct oom_killed, OOM_KILLED);
 	}

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "file.h"
+#include "gpu.h"
 #include "net.h"
 #include "process.h"
 #include "signals.h"
@@ -123,6 +124,16 @@ static const struct field fields[] = {
 	FIELD(limit_hit, error),
 	FIELD(limit_hit, count),
 	SIZE(oom_killed),
+	SIZE(gpu_used),
+	FIELD(gpu_used, launches),
+	FIELD(gpu_used, copies),
+	FIELD(gpu_used, copied_bytes),
+	FIELD(gpu_used, allocations),
+	FIELD(gpu_used, allocated_bytes),
+	FIELD(gpu_used, frees),
+	FIELD(gpu_used, synchronisations),
+	FIELD(gpu_used, synchronised_ns),
+	FIELD(gpu_used, runtime),
 	SIZE(class_counters),
 	FIELD(class_counters, submitted),
 	FIELD(class_counters, submitted_bytes),

@@ -1,0 +1,1 @@
+"""What watched processes ask of GPUs: where the CUDA libraries are, and hooks in them."""

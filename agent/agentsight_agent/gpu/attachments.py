@@ -1,0 +1,91 @@
+"""Keeps hooks in the CUDA libraries that processes have mapped.
+
+A library is hooked once for all processes that use its file. Programs load it some time after they
+start, so a process is looked at several times. Must not know what becomes of the calls.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from typing import Protocol
+
+from agentsight_core.errors import AgentSightError
+
+from agentsight_agent.bpf.kernel import GpuHook
+from agentsight_agent.enrich import procfs
+from agentsight_agent.gpu.library import gpu_hooks, is_gpu_library
+from agentsight_agent.tls.discovery import Identity, identify
+from agentsight_agent.tls.elf import Elf, ElfError
+from agentsight_agent.tls.maps import mapped_code, openable_path
+
+_log = logging.getLogger(__name__)
+
+# After the start of a program.
+_LOOKS_AFTER_NS = (500_000_000, 2_000_000_000, 10_000_000_000, 60_000_000_000)
+
+
+class GpuLink(Protocol):
+    """Attached probes."""
+
+    def close(self) -> None:
+        """Detach them."""
+        ...
+
+
+class GpuKernel(Protocol):
+    """What attaches probes: `agentsight_agent.bpf.kernel.Kernel`."""
+
+    def attach_gpu(self, path: str, hooks: list[GpuHook]) -> GpuLink:
+        """Attach to the file at `path`; raises AgentSightError or OSError when it cannot."""
+        ...
+
+
+class GpuAttachments:
+    """Looks at programs that started; `due` and `on_exec` are called in one thread."""
+
+    def __init__(self, kernel: GpuKernel, proc: str = "/proc") -> None:
+        self._kernel = kernel
+        self._proc = proc
+        self._own_mounts = procfs.mount_namespace("self", proc)
+        # Files that were looked at; None: nothing to hook, or it could not be.
+        self._links: dict[Identity, GpuLink | None] = {}
+        self._looks: list[tuple[int, int]] = []
+
+    def on_exec(self, pid: int, now_ns: int) -> None:
+        """Process `pid` has begun a program: look at its libraries when it has loaded them."""
+        for wait_ns in _LOOKS_AFTER_NS:
+            heapq.heappush(self._looks, (now_ns + wait_ns, pid))
+
+    def due(self, now_ns: int) -> None:
+        """Take the looks whose time has come."""
+        while self._looks and self._looks[0][0] <= now_ns:
+            self.look(heapq.heappop(self._looks)[1])
+
+    def look(self, pid: int) -> None:
+        """Set hooks in the CUDA libraries that process `pid` has mapped."""
+        foreign = procfs.mount_namespace(pid, self._proc) != self._own_mounts
+        for mapping in mapped_code(pid, self._proc) or ():
+            if is_gpu_library(mapping.path.rpartition("/")[2]):
+                self._hook(openable_path(pid, mapping, foreign=foreign, proc=self._proc))
+
+    def close(self) -> None:
+        """Detach everything."""
+        for link in self._links.values():
+            if link is not None:
+                link.close()
+        self._links.clear()
+        self._looks.clear()
+
+    def _hook(self, path: str) -> None:
+        try:
+            identity = identify(path)
+            if identity in self._links:
+                return
+            self._links[identity] = None
+            with Elf(path) as elf:
+                hooks = list(gpu_hooks(elf))
+            if hooks:
+                self._links[identity] = self._kernel.attach_gpu(path, hooks)
+        except (OSError, ElfError, AgentSightError) as error:
+            _log.warning("calls of %s are not seen: %s", path, error)
