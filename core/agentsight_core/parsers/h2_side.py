@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from agentsight_core.parsers import h2_frames as frames
 from agentsight_core.parsers.exchanges import OpenExchange
+from agentsight_core.parsers.h2_blocks import BlockReader
 from agentsight_core.parsers.h2_frames import FrameHead
-from agentsight_core.parsers.h2_headers import HeaderBlock, HeaderDecoder
+from agentsight_core.parsers.h2_headers import HeaderBlock
 from agentsight_core.parsers.h2_streams import Half, Stream, Streams
 from agentsight_core.parsers.inbox import Inbox
 from agentsight_core.pb import events_pb2 as pb
@@ -38,7 +39,7 @@ class H2Side:
         self.inbox = inbox
         self.streams = streams
         self._accounts = streams.accounts
-        self._headers = HeaderDecoder(streams.settings.max_head_bytes)
+        self._blocks = BlockReader(streams.settings.max_head_bytes)
         # Why frames are searched for; "" while the framing is known.
         self._searching = ""
         # The payload that is being passed: content, padding, and whose content it is.
@@ -49,10 +50,6 @@ class H2Side:
         self._passed = ""
         # Content that was taken and not yet given on.
         self._spans: list[tuple[int, int]] = []
-        # The frame whose header block is not complete, when it came, and the block so far.
-        self._block_of: FrameHead | None = None
-        self._block_ns = 0
-        self._block = b""
 
     # ---- what requests and responses do in their own ways ----
 
@@ -110,7 +107,7 @@ class H2Side:
         self._passed = ""
         if head.kind in _BLOCKS:
             self._passed = "head_limit"
-            self._drop_block()
+            self._blocks.drop()
 
     def _begin_data(self, head: FrameHead) -> bool:
         inbox = self.inbox
@@ -132,7 +129,7 @@ class H2Side:
         if stream is not self._stream:
             self._flush()
         self._stream = stream
-        self._passed = "gap" if self._headers.torn else "closed_stream"
+        self._passed = "gap" if self._blocks.torn else "closed_stream"
         self._take(position)
         self._padding = padding
         self._left = head.length - padding - bool(head.flags & frames.PADDED)
@@ -200,8 +197,8 @@ class H2Side:
         start, time_ns = inbox.position + frames.HEADER_BYTES, inbox.time()
         payload = bytes(inbox.buffer[start : start + head.length])
         self._take(start + head.length)
-        if self._block_of is not None and head.kind != frames.CONTINUATION:
-            self._drop_block()
+        if self._blocks.is_within and head.kind != frames.CONTINUATION:
+            self._blocks.drop()
         if head.kind == frames.RST_STREAM:
             self._reset(head.stream, int.from_bytes(payload, "big"))
         elif head.kind == frames.GOAWAY:
@@ -210,39 +207,14 @@ class H2Side:
             self.take_goaway(last_stream, error, inbox.time_before(inbox.position))
             self.streams.emit_finished()
         else:
-            self._take_fragment(head, payload, time_ns)
+            self._take_block(head, payload, time_ns)
 
-    def _take_fragment(self, head: FrameHead, payload: bytes, time_ns: int) -> None:
-        """Take a part of a header block, which CONTINUATION frames may go on with."""
-        if head.kind == frames.CONTINUATION:
-            if self._block_of is None or self._block_of.stream != head.stream:
-                self._drop_block()
-                return
-            self._block += payload
-        else:
-            fragment = frames.unpad(head, payload)
-            if head.kind == frames.PUSH_PROMISE:
-                fragment = fragment and fragment[4:]
-            elif head.flags & frames.HAS_PRIORITY:
-                fragment = fragment and fragment[5:]
-            if fragment is None:
-                self._drop_block()
-                return
-            self._block_of, self._block_ns, self._block = head, time_ns, fragment
-        if len(self._block) > self.streams.settings.max_head_bytes:
-            self._drop_block()
-        elif head.flags & frames.END_HEADERS:
-            self._take_block()
-
-    def _take_block(self) -> None:
-        head, self._block_of = self._block_of, None
-        assert head is not None
-        block = self._headers.decode(self._block)
-        self._block = b""
-        if head.kind == frames.PUSH_PROMISE or head.stream % 2 == 0:
-            return  # A pushed answer: no request was made for it.
-        stream = self.take_block(head, block, self._block_ns)
-        if stream is not None and head.flags & frames.END_STREAM:
+    def _take_block(self, head: FrameHead, payload: bytes, time_ns: int) -> None:
+        block = self._blocks.take(head, payload, time_ns)
+        if block is None or block.head.kind == frames.PUSH_PROMISE or block.head.stream % 2 == 0:
+            return  # What is pushed answers no request that was made.
+        stream = self.take_block(block.head, block.fields, block.time_ns)
+        if stream is not None and block.head.flags & frames.END_STREAM:
             self.end(stream)
         self.streams.emit_finished()
 
@@ -251,14 +223,9 @@ class H2Side:
         if block.error:
             exchange.fail(pb.HTTP_OUTCOME_MALFORMED, f"{self.noun}: {block.error}")
         elif block.unknown:
-            outcome = pb.HTTP_OUTCOME_GAP if self._headers.torn else pb.HTTP_OUTCOME_MALFORMED
+            outcome = pb.HTTP_OUTCOME_GAP if self._blocks.torn else pb.HTTP_OUTCOME_MALFORMED
             error = f"{self.noun}: {block.unknown} header fields refer to what was not seen"
             exchange.fail(outcome, error)
-
-    def _drop_block(self) -> None:
-        """Give a header block up, and with it what the table held."""
-        self._block_of, self._block = None, b""
-        self._headers.forget()
 
     def _reset(self, stream_id: int, code: int) -> None:
         stream = self.streams.open.get(stream_id)
@@ -340,7 +307,7 @@ class H2Side:
         self._searching = reason
         self._left = self._padding = 0
         self._stream, self._ends = None, False
-        self._drop_block()
+        self._blocks.drop()
         if self.direction == pb.DIRECTION_REQUEST:
             self.streams.requests_torn = True
         for stream in self.streams.open.values():
@@ -357,7 +324,7 @@ class H2Side:
     def search(self, reason: str) -> None:
         """Look for the first frame from here on: what was before has not been seen."""
         self._searching = reason
-        self._headers.forget()
+        self._blocks.drop()
 
     def _search(self) -> bool:
         inbox = self.inbox

@@ -6,7 +6,6 @@ messages mean.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 
 from agentsight_core.parsers import websocket_frames as frames
@@ -15,52 +14,11 @@ from agentsight_core.parsers.exchanges import OpenExchange, Progress
 from agentsight_core.parsers.inbox import Inbox
 from agentsight_core.parsers.messages import Headers, WebSocketKind, WebSocketMessage
 from agentsight_core.parsers.websocket_frames import WebSocketHead
+from agentsight_core.parsers.websocket_inflate import CUT, Inflater
 from agentsight_core.pb import events_pb2 as pb
 
-_STEP_BYTES = 256 * 1024
 _NO_CODE = 1005
-_CUT = "the message is longer than the configured cap"
 _MISSING = "bytes of the message are missing"
-
-
-class Inflater:
-    """permessage-deflate of one direction; without `takeover` each message begins anew."""
-
-    def __init__(self, limit_bytes: int, *, takeover: bool) -> None:
-        self._limit_bytes = limit_bytes
-        self._takeover = takeover
-        self._inflate = zlib.decompressobj(-15)
-        # What messages refer to has not been seen.
-        self._torn = False
-
-    def tear(self) -> None:
-        """Note that a message was not seen whole."""
-        self._torn = self._torn or self._takeover
-
-    def inflate(self, data: bytes) -> tuple[bytes, str]:
-        """Return the content of a message, and what is wrong with it or ""."""
-        if self._torn:
-            return b"", "what the compression refers to is missing"
-        if not self._takeover:
-            self._inflate = zlib.decompressobj(-15)
-        out: list[bytes] = []
-        size = 0
-        rest = data + b"\x00\x00\xff\xff"
-        try:
-            while rest:
-                step = self._inflate.decompress(rest, _STEP_BYTES)
-                rest = self._inflate.unconsumed_tail
-                if size < self._limit_bytes:
-                    out.append(step[: self._limit_bytes - size])
-                size += len(step)
-                if self._inflate.eof:
-                    # A final block: a sender may end it so, then the next one begins anew.
-                    self._inflate = zlib.decompressobj(-15)
-                    break
-        except zlib.error:
-            self._torn = self._takeover
-            return b"".join(out), "the message cannot be inflated"
-        return b"".join(out), _CUT if size > self._limit_bytes else ""
 
 
 class WebSocketReader:
@@ -208,7 +166,7 @@ class WebSocketReader:
         room = self._limit_bytes - len(self._data)
         self._data += data[:room]
         if len(data) > room:
-            self._problem = self._problem or _CUT
+            self._problem = self._problem or CUT
             self._accounts.skip("body_limit", len(data) - room)
             self._accounts.bytes_parsed -= len(data) - room
 
