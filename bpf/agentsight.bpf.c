@@ -22,6 +22,7 @@
 #include "process.bpf.c"
 #include "signals.bpf.c"
 #include "socket.bpf.c"
+#include "readline.bpf.c"
 #include "layout.bpf.c"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

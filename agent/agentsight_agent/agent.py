@@ -30,6 +30,7 @@ from agentsight_agent.redact import Redactor
 from agentsight_agent.sessions.rules import SessionRule
 from agentsight_agent.sessions.session import Session
 from agentsight_agent.sessions.tracker import SessionTracker
+from agentsight_agent.shells import readline_places
 from agentsight_agent.stdio import StdioStreams
 from agentsight_agent.tls.attachments import Attachments
 from agentsight_agent.tls.unread import UnreadProcess
@@ -68,6 +69,8 @@ class AgentSettings:
     # Plain HTTP of clients in sessions and, if `promote`, of those of local models.
     watch_sockets: bool = True
     local_model_ports: tuple[int, ...] = ()
+    # Lines typed into shells of sessions.
+    watch_shells: bool = False
     # Of all else that they write to pipes so many bytes of each program; 0 = nothing.
     output_bytes: int = 0
     # Seals every frame; None: they stay readable.
@@ -257,6 +260,9 @@ class Agent:
         self._kernel.watch_files(self._settings.watch_files and anybody)
         self._kernel.watch_stdio(
             self._settings.watch_stdio and anybody, output_bytes=self._settings.output_bytes
+        )
+        self._kernel.watch_readline(
+            readline_places() if self._settings.watch_shells and anybody else {}
         )
         seeking = self._settings.promote and bool(self._settings.local_model_ports)
         self._kernel.set_local_model_ports(self._settings.local_model_ports if seeking else ())

@@ -29,6 +29,7 @@ def agent_settings(config: AgentSightConfig) -> AgentSettings:
         flush_s=capture.flush_interval_ms / 1000,
         promote=capture.discover,
         watch_files=capture.files,
+        watch_shells=capture.shell_input,
         watch_stdio=capture.stdio,
         watch_sockets=capture.plain_http,
         local_model_ports=tuple(capture.local_model_ports),

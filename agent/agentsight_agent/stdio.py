@@ -89,6 +89,8 @@ class StdioStreams:
     def run(self, run: TlsRun, wall_offset_ns: int) -> list[pb.Event]:
         """Take one run of a standard stream; return the events that it completes."""
         self._stage.received += len(run.data)
+        if run.source == PayloadSource.READLINE:
+            return self._typed(run, wall_offset_ns)
         stream = self._streams.get(run.connection)
         if stream is None:
             session = run.session or self._sessions.session_of(run.pid)
@@ -188,6 +190,27 @@ class StdioStreams:
         fd = 2 if stream.source == PayloadSource.STDERR else 1
         event.process_output.CopyFrom(pb.ProcessOutput(fd=fd, data=data + b"\n"))
         yield event
+
+    def _typed(self, run: TlsRun, wall_offset_ns: int) -> list[pb.Event]:
+        """Take lines that were typed; each piece is one, with a zero byte at its end."""
+        events: list[pb.Event] = []
+        ends = [*run.offsets[1:], len(run.data)]
+        for start, end, time_ns in zip(run.offsets, ends, run.times_ns, strict=True):
+            line = self._redactor.output(run.data[start : end - 1])
+            if line is None:
+                self._stage.filter("mode", end - start)
+                continue
+            self._stage.emitted += end - start
+            event = pb.Event(
+                boot_ns=time_ns,
+                wall_ns=time_ns + wall_offset_ns,
+                session=run.session,
+                pid=run.pid,
+                tid=run.tid,
+            )
+            event.shell_input.line = line.decode("utf-8", "replace")
+            events.append(event)
+        return events
 
     def _judge(self, key: int, stream: _Stream, *, wanted: bool) -> None:
         """Have the kernel take all of a stream, or nothing, once that is clear."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,15 @@ from agentsight_agent.bpf.uprobes import (
 )
 
 _OBJECT = Path(__file__).with_name("agentsight.bpf.o")
-_UPROBES = ("tls_enter", "tls_return", "tls_free", "tls_go", "gpu_called", "gpu_synchronised")
+_UPROBES = (
+    "tls_enter",
+    "tls_return",
+    "tls_free",
+    "tls_go",
+    "gpu_called",
+    "gpu_synchronised",
+    "readline_returned",
+)
 _ALWAYS = (
     "process_forked",
     "process_executed",
@@ -180,6 +188,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._files = False
         self._stdio = False
         self._output_bytes = 0
+        self._readlines: dict[str, MultiLink | PerfLinks] = {}
         self._socket_links: list[int] = []
         self._local_ports: set[int] = set()
         self._network_link: int | None = None
@@ -244,6 +253,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         for link in self._tls_links:
             link.close()
         self._tls_links.clear()
+        self.watch_readline({})
         self._ring.close()
         self._object.close()
 
@@ -383,6 +393,19 @@ class Kernel(AbstractContextManager["Kernel"]):
         elif not wanted and self._call_link is not None:
             self._object.detach(self._call_link)
             self._call_link = None
+
+    def watch_readline(self, places: Mapping[str, int]) -> None:
+        """Watch what tracked shells read by `readline`; without places nothing is watched.
+
+        `places`: file (a shell, a library) to the file offset of its function. Raises ProbeError.
+        """
+        for path in self._readlines.keys() - places.keys():
+            self._readlines.pop(path).close()
+        for path, offset in places.items():
+            if path not in self._readlines:
+                self._readlines[path] = self._uprobes(
+                    "readline_returned", path, [(offset, 0)], at_return=True
+                )
 
     def watch_sockets(self, on: bool) -> None:
         """Begin or stop watching plain HTTP on the TCP sockets of clients.

@@ -43,6 +43,10 @@ def write_process(
     attributes = _attributes(process, limit)
     if output.settings.content_on_spans:
         _put_output(attributes, process)
+        events += [
+            event(time_ns, "shell.input", {"agentsight.shell.line": cut(line, limit)})
+            for time_ns, line in process.typed
+        ]
     output.span(session, span, attributes, events)
 
 

@@ -34,6 +34,7 @@ class Processes:
             "process_executed": self._executed,
             "process_exited": self._exited,
             "process_output": self._wrote,
+            "shell_input": self._typed,
             "file_opened": self._file_opened,
             "file_closed": self._file_closed,
             "file_changed": self._file_changed,
@@ -113,6 +114,13 @@ class Processes:
         done = event.process_exited
         process.exited, process.exit_ns = True, event.wall_ns
         process.exit_code, process.exit_signal = done.exit_code, done.exit_signal
+
+    def _typed(self, session: SessionState, event: pb.Event) -> None:
+        process = self._owner(session, event)
+        if len(process.typed) < self._limit:
+            process.typed.append((event.wall_ns, event.shell_input.line))
+        else:
+            process.omitted["shell_line"] = process.omitted.get("shell_line", 0) + 1
 
     def _wrote(self, session: SessionState, event: pb.Event) -> None:
         process = self._owner(session, event)

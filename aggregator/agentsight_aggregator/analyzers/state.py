@@ -61,6 +61,8 @@ class ProcessState(msgspec.Struct):
     # The beginning of what it wrote to pipes, by descriptor (1 or 2), and how much there was of it.
     output: dict[int, bytes] = {}
     output_bytes: dict[int, int] = {}
+    # (time, line) that people typed into it, a shell.
+    typed: list[tuple[int, str]] = []
     # True when it is an MCP server: its effects may belong to a tool call that it serves.
     serves: bool = False
     # Effects of a talking process that are not yet placed (on it or on a tool).

@@ -29,6 +29,7 @@ LIVE = frozenset(
         "capture.local_model_ports",
         "capture.output_bytes",
         "capture.plain_http",
+        "capture.shell_input",
         "capture.stdio",
         "capture.network",
         "capture.max_body_bytes",

@@ -65,6 +65,10 @@ class CaptureConfig(Section):
     """Ports of this machine where models listen (Ollama, vLLM, llama.cpp, LM Studio): a process
     that calls one of them over plain HTTP becomes a session, if `discover` is on."""
 
+    shell_input: bool = False
+    """Whether lines that are typed into interactive shells of agents (bash, and what uses the
+    system's readline) are recorded."""
+
     output_bytes: Annotated[int, SIZE, Field(ge=0, le=_MIB)] = 0
     """Of what agents' processes write to pipes as standard output and error, and is no JSON-RPC, so
     many bytes of each program are kept; 0 keeps none."""

@@ -137,7 +137,7 @@ class EventBatch(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "websocket_message", "file_changed", "net_sampled", "signal_sent", "limit_hit", "oom_killed", "gpu_used")
+    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "shell_input", "websocket_message", "file_changed", "net_sampled", "signal_sent", "limit_hit", "oom_killed", "gpu_used")
     BOOT_NS_FIELD_NUMBER: _ClassVar[int]
     WALL_NS_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +160,7 @@ class Event(_message.Message):
     TICK_FIELD_NUMBER: _ClassVar[int]
     JSON_RPC_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     PROCESS_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    SHELL_INPUT_FIELD_NUMBER: _ClassVar[int]
     WEBSOCKET_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     FILE_CHANGED_FIELD_NUMBER: _ClassVar[int]
     NET_SAMPLED_FIELD_NUMBER: _ClassVar[int]
@@ -189,6 +190,7 @@ class Event(_message.Message):
     tick: Tick
     json_rpc_message: JsonRpcMessage
     process_output: ProcessOutput
+    shell_input: ShellInput
     websocket_message: WebSocketMessage
     file_changed: FileChanged
     net_sampled: NetClosed
@@ -196,7 +198,7 @@ class Event(_message.Message):
     limit_hit: LimitHit
     oom_killed: OomKilled
     gpu_used: GpuUsed
-    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ..., file_changed: _Optional[_Union[FileChanged, _Mapping]] = ..., net_sampled: _Optional[_Union[NetClosed, _Mapping]] = ..., signal_sent: _Optional[_Union[SignalSent, _Mapping]] = ..., limit_hit: _Optional[_Union[LimitHit, _Mapping]] = ..., oom_killed: _Optional[_Union[OomKilled, _Mapping]] = ..., gpu_used: _Optional[_Union[GpuUsed, _Mapping]] = ...) -> None: ...
+    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., shell_input: _Optional[_Union[ShellInput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ..., file_changed: _Optional[_Union[FileChanged, _Mapping]] = ..., net_sampled: _Optional[_Union[NetClosed, _Mapping]] = ..., signal_sent: _Optional[_Union[SignalSent, _Mapping]] = ..., limit_hit: _Optional[_Union[LimitHit, _Mapping]] = ..., oom_killed: _Optional[_Union[OomKilled, _Mapping]] = ..., gpu_used: _Optional[_Union[GpuUsed, _Mapping]] = ...) -> None: ...
 
 class SessionStarted(_message.Message):
     __slots__ = ("root_pid", "root_start_boot_ns", "origin", "rule", "agent_name", "argv", "cwd", "exe", "uid", "container_id", "node", "cluster")
@@ -403,6 +405,12 @@ class JsonRpcMessage(_message.Message):
     bytes: int
     lost_bytes: int
     def __init__(self, connection: _Optional[int] = ..., to_server: _Optional[bool] = ..., data: _Optional[bytes] = ..., bytes: _Optional[int] = ..., lost_bytes: _Optional[int] = ...) -> None: ...
+
+class ShellInput(_message.Message):
+    __slots__ = ("line",)
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    line: str
+    def __init__(self, line: _Optional[str] = ...) -> None: ...
 
 class ProcessOutput(_message.Message):
     __slots__ = ("fd", "data")

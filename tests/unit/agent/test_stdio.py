@@ -153,3 +153,16 @@ def test_what_the_kernel_lost_or_left_out_is_counted_once(world: World) -> None:
     assert world.stage.dropped == {"ring_full": 5}
     assert world.stage.filtered == {"no JSON-RPC, not taken": 9}
     assert world.stage.unexplained == 0
+
+
+def test_typed_lines_leave_without_credentials(world: World) -> None:
+    data = b"ls\0\0export KEY=" + FAKE_KEY.encode() + b"\0"
+    offsets = memoryview(bytearray(24)).cast("Q")
+    offsets[1], offsets[2] = 3, 4
+    times = memoryview(bytearray(24)).cast("Q")
+    source = int(PayloadSource.READLINE)
+    run = TlsRun(3, SESSION, PID, PID, 0, False, data, offsets, times, 0, source)
+    lines = [event.shell_input.line for event in world.streams.run(run, 0)]
+    assert lines[:2] == ["ls", ""]
+    assert lines[2].startswith("export KEY=<redacted:")
+    assert world.stage.unexplained == 0

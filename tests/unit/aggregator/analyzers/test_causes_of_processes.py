@@ -253,5 +253,9 @@ def test_what_a_process_wrote_to_pipes_is_on_its_span(run):
     assert make.attributes["agentsight.process.stdout.bytes"] == 15
     assert len(make.attributes["agentsight.process.stderr"]) == 8192
     assert make.attributes["agentsight.process.stderr.bytes"] == 9000
+    log.add(5.5, 201, shell_input=pb.ShellInput(line="go on"))
+    (make,) = run(log).named("make")
+    assert ("shell.input", {"agentsight.shell.line": "go on"}) in make.events
     (make,) = run(log, FoldSettings(content_on_spans=False)).named("make")
     assert "agentsight.process.stdout" not in make.attributes
+    assert not make.events
