@@ -15,8 +15,10 @@ from agentsight_agent.bpf.counters import ClassCounters
 NOT_WATCHED = "program is not watched"
 SERVER_SIDE = "server side"
 _NOT_HTTP = "not HTTP: "
+# Content of an HTTP/2 stream that one side has reset: the client throws it away too.
+_CLOSED_STREAM = "closed_stream"
 # What ends here on purpose.
-_UNWANTED = frozenset({NOT_WATCHED, SERVER_SIDE, f"{_NOT_HTTP}unknown protocol"})
+_UNWANTED = frozenset({NOT_WATCHED, SERVER_SIDE, _CLOSED_STREAM, f"{_NOT_HTTP}unknown protocol"})
 
 
 @dataclass(slots=True)

@@ -33,6 +33,10 @@ class H2Client:
         self._connection.initiate_connection()
         self.preface = self._connection.data_to_send()
 
+    def reset(self, stream: int) -> bytes:
+        self._connection.reset_stream(stream, error_code=8)
+        return self._connection.data_to_send()
+
     def ask(self, path: str, body: bytes, *, host: str) -> bytes:
         stream = self._connection.get_next_available_stream_id()
         head = [(":method", "POST"), (":path", path), (":scheme", "https"), (":authority", host)]
@@ -217,6 +221,20 @@ def test_http2_streams_are_judged_one_by_one(watch: Watch) -> None:
     assert [event.WhichOneof("body") for event in events] == ["http_request_started"]
     assert watch.muted == set()
     assert watch.bytes.dropped == {}
+
+
+def test_what_comes_on_a_stream_that_was_reset_is_no_loss(watch: Watch) -> None:
+    watch.sessions.members[PID] = 7
+    client = H2Client()
+    ask = client.ask("/v1/chat/completions", b"{}", host="api.openai.com")
+    watch.say(client.preface + ask)
+    stream = (1).to_bytes(4, "big")
+    watch.say(b"\0\0\1\1\4" + stream + b"\x88" + b"\0\0\5\0\0" + stream + b"hello", written=False)
+    watch.say(client.reset(1))
+    assert watch.say(b"\0\0\5\0\0" + stream + b"later", written=False) == []
+    assert watch.bytes.filtered == {"closed_stream": 5}
+    assert watch.bytes.dropped == {}
+    assert watch.bytes.unexplained == 0
 
 
 def test_http2_of_a_stranger_is_muted_and_joined_once_its_process_is_an_agent(
