@@ -44,6 +44,11 @@ test-integration: setup-dev ## tests with real servers on loopback
 test-bpf: setup-dev ## tests with the real kernel
 	@$(PYTEST) tests/bpf
 
+.PHONY: tls-coverage
+tls-coverage: setup-dev ## all TLS libraries with real clients (Go, Java, Bun too); writes docs/tls-coverage.md
+	@scripts/setup.sh tls
+	@$(SUDO) env TLS_COVERAGE_WRITE=1 $(VENV)/python -m pytest -p no:cacheprovider tests/bpf/test_tls_coverage.py
+
 .PHONY: test-cluster
 test-cluster: setup-dev ## the whole fault matrix on a real cluster; writes bench/results/faults.md
 	@$(SUDO) $(VENV)/python -m bench.faults

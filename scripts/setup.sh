@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings a Debian 12+ or Ubuntu 24.04+ machine, with nothing prepared, to where the Makefile's words work.
-# usage: setup.sh run|dev      Idempotent; a second call takes a moment.
+# usage: setup.sh run|dev|tls      Idempotent; a second call takes a moment.
 set -eu
 cd "$(dirname "$0")/.."
 level=${1:-run}
@@ -10,7 +10,7 @@ stamps=.setup
 # make, compiler and headers for the drain; clang, libbpf for the probes.
 run_packages="ca-certificates clang gcc libbpf-dev libbpf1 libc6-dev python3 python3-dev python3-venv"
 # Real programs that the tests watch and real servers that they use.
-dev_packages="curl etcd-client etcd-server faketime fuse3 git iproute2 iptables nftables openssl prometheus"
+dev_packages="curl etcd-client etcd-server faketime fuse3 git iproute2 iptables libcurl3-gnutls libcurl3-nss libssl-dev nftables nss-plugin-pem openssl prometheus wget"
 
 step() { current=$1; }
 fail() {
@@ -87,8 +87,15 @@ dev)
     check_python
     install_python_packages dev
     ;;
+tls)
+    step "clients with TLS of their own"
+    command -v go >/dev/null || install_packages "golang-go"
+    command -v java >/dev/null || install_packages "default-jdk-headless"
+    command -v npm >/dev/null || install_packages "npm"
+    exit 0
+    ;;
 *)
-    echo "usage: $0 run|dev" >&2
+    echo "usage: $0 run|dev|tls" >&2
     exit 2
     ;;
 esac

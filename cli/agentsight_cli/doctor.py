@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from agentsight_core.config import AgentSightConfig
 
 from agentsight_cli import output
-from agentsight_cli.checks import Check, environment, kernel
+from agentsight_cli.checks import Check, environment, kernel, processes
 
 # In the order in which one thing needs the other.
 _CHECKS: tuple[Callable[[AgentSightConfig], Iterator[Check]], ...] = (
@@ -21,6 +21,7 @@ _CHECKS: tuple[Callable[[AgentSightConfig], Iterator[Check]], ...] = (
     environment.check_bus_program,
     environment.check_ports,
     environment.check_disk,
+    processes.check_processes,
 )
 
 

@@ -18,6 +18,8 @@ from agentsight_agent.bpf.records import TlsRun
 from agentsight_agent.tls.attachments import Attachments
 from agentsight_agent.tls.command import resolve_command
 from agentsight_agent.tls.reasons import Reason
+from agentsight_cli.checks.processes import check_processes
+from agentsight_core.config import AgentSightConfig
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -293,5 +295,7 @@ def test_tls_that_cannot_be_hooked_is_listed(attachments, tmp_path) -> None:
     with subprocess.Popen([str(program)], stdin=subprocess.PIPE) as process:
         attachments.on_exec(process.pid, 0)
         listed = {u.name: (u.reason, u.users) for u in attachments.uncaptured}
+        said = [check.found for check in check_processes(AgentSightConfig())]
         process.kill()
+    assert f"not read: rusty (process {process.pid}): {Reason.RUSTLS.text}" in said
     assert listed["rusty"] == (Reason.RUSTLS, {process.pid})

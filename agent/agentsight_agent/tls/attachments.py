@@ -96,14 +96,17 @@ class Attachments:
         """Return, once, processes that were connected before their TLS library was hooked."""
         return [self._late.popleft() for _ in range(len(self._late))]
 
-    def start(self, now_ns: int) -> None:
-        """Attach to the host's libraries, well-known runtimes, and what running processes use."""
+    def start(self, now_ns: int, *, connected: bool = False) -> None:
+        """Attach to the host's libraries, well-known runtimes, and what running processes use.
+
+        With `connected` also find processes that talk to port 443 without known TLS code.
+        """
         self.prepare(standard_libraries())
         runtimes = map(shutil.which, self._settings.runtimes)
         self.prepare(os.path.realpath(path) for path in runtimes if path)
         for pid in procfs.pids(self._proc):
             self._look_at_mounts(pid)
-            self._look(pid)
+            self._look(pid, connected=connected)
         self._next_rescan_ns = now_ns + self._settings.rescan_ns
 
     def prepare(self, paths: Iterable[str]) -> None:
