@@ -17,6 +17,7 @@ from typing import Self
 from agentsight_core.parsers.http1 import HttpSettings
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings.frames import FrameSink
+from agentsight_core.runtime.memory import give_back_free_memory
 from agentsight_core.sealing import Sealer
 from agentsight_core.telemetry.ledger import Ledger
 
@@ -118,6 +119,8 @@ class Agent:
         self._pipeline = self._make_pipeline()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._seeker, self._attachments.start, boot_ns())
+        # Loading programs and reading executables took megabytes that nothing needs any more.
+        give_back_free_memory()
         loop.add_reader(self._kernel.fileno(), self._wake.set)
         self._pipeline.publish(self._tracker.begin_running(boot_ns()))
         return self

@@ -18,14 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Generic, TypeVar
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from agentsight_core.errors import CannotOpen, ConfigError, UnknownKey
+
+if TYPE_CHECKING:
+    from agentsight_core.ciphers import PrivateCipher, PublicCipher, SharedCipher
 
 _log = logging.getLogger(__name__)
 
@@ -33,9 +31,7 @@ FRAMES_PUBLIC = "agentsight-frames-public-v1"
 FRAMES_PRIVATE = "agentsight-frames-private-v1"
 GROUP = "agentsight-group-v1"
 
-_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
 _KEY_BYTES = 32
-_NONCE_BYTES = 12
 
 
 T = TypeVar("T")
@@ -119,7 +115,7 @@ class Sealer:
     def seal(self, text: bytes, bound: bytes) -> tuple[str, bytes]:
         """Return the id of the key and the sealed `text`, 48 bytes longer."""
         key = self._file.keys()[0]
-        return key.id, _SUITE.encrypt(text, key.cipher, info=bound)
+        return key.id, key.cipher.seal(text, bound)
 
 
 class Opener:
@@ -132,7 +128,7 @@ class Opener:
     def open(self, key_id: str, sealed: bytes, bound: bytes) -> bytes:
         """Return the text; raises CannotOpen."""
         key = _find(self._file.keys(), key_id)
-        return _checked(key_id, lambda: _SUITE.decrypt(sealed, key.cipher, info=bound))
+        return _opened(key, sealed, bound)
 
 
 class GroupKeys:
@@ -145,21 +141,23 @@ class GroupKeys:
     def seal(self, text: bytes, bound: bytes) -> tuple[str, bytes]:
         """Return the id of the key and the sealed `text`, 28 bytes longer."""
         key = self._file.keys()[0]
-        nonce = os.urandom(_NONCE_BYTES)
-        return key.id, nonce + key.cipher.encrypt(nonce, text, bound)
+        return key.id, key.cipher.seal(text, bound)
 
     def open(self, key_id: str, sealed: bytes, bound: bytes) -> bytes:
         """Return the text; raises CannotOpen."""
         key = _find(self._file.keys(), key_id)
-        nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-        return _checked(key_id, lambda: key.cipher.decrypt(nonce, rest, bound))
+        return _opened(key, sealed, bound)
 
 
 def new_frames_pair() -> tuple[str, str]:
     """Return the lines of a new private key and of its public key."""
-    private = X25519PrivateKey.generate()
-    public = private.public_key().public_bytes_raw()
-    return _line(FRAMES_PRIVATE, private.private_bytes_raw()), _line(FRAMES_PUBLIC, public)
+    from agentsight_core.ciphers import (  # noqa: PLC0415  see _public
+        PrivateCipher,
+        new_private_key,
+    )
+
+    private = new_private_key()
+    return _line(FRAMES_PRIVATE, private), _line(FRAMES_PUBLIC, PrivateCipher(private).public)
 
 
 def new_group_key() -> str:
@@ -171,18 +169,24 @@ def _line(kind: str, raw: bytes) -> str:
     return f"{kind} {base64.b64encode(raw).decode()}\n"
 
 
-def _public(raw: bytes) -> tuple[bytes, X25519PublicKey]:
-    return raw, X25519PublicKey.from_public_bytes(raw)
+def _public(raw: bytes) -> tuple[bytes, PublicCipher]:
+    from agentsight_core.ciphers import PublicCipher  # noqa: PLC0415  8 MB that others do not need
+
+    return raw, PublicCipher(raw)
 
 
-def _private(raw: bytes) -> tuple[bytes, X25519PrivateKey]:
-    private = X25519PrivateKey.from_private_bytes(raw)
-    return private.public_key().public_bytes_raw(), private
+def _private(raw: bytes) -> tuple[bytes, PrivateCipher]:
+    from agentsight_core.ciphers import PrivateCipher  # noqa: PLC0415  see _public
+
+    private = PrivateCipher(raw)
+    return private.public, private
 
 
-def _shared(raw: bytes) -> tuple[bytes, AESGCMSIV]:
+def _shared(raw: bytes) -> tuple[bytes, SharedCipher]:
+    from agentsight_core.ciphers import SharedCipher  # noqa: PLC0415  see _public
+
     # Of a random key a hash tells nothing.
-    return raw, AESGCMSIV(raw)
+    return raw, SharedCipher(raw)
 
 
 def _find(keys: tuple[Key[T], ...], key_id: str) -> Key[T]:
@@ -193,8 +197,8 @@ def _find(keys: tuple[Key[T], ...], key_id: str) -> Key[T]:
     raise UnknownKey(f"it is sealed for key {key_id}, which is not here; here are {have}")
 
 
-def _checked(key_id: str, decrypt: Callable[[], bytes]) -> bytes:
+def _opened(key: Key[PrivateCipher] | Key[SharedCipher], sealed: bytes, bound: bytes) -> bytes:
     try:
-        return decrypt()
-    except (InvalidTag, ValueError) as error:
-        raise CannotOpen(f"it was changed since it was sealed for key {key_id}") from error
+        return key.cipher.open(sealed, bound)
+    except ValueError as error:
+        raise CannotOpen(f"it was changed since it was sealed for key {key.id}") from error

@@ -5,12 +5,11 @@ Must not open connections.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-from cryptography import x509
 
 from agentsight_core.errors import ConfigError
 
@@ -61,9 +60,13 @@ def expiry_times(paths: Iterable[Path]) -> dict[Path, float]:
     """
     found = {}
     for path in paths:
-        try:
-            certificates = x509.load_pem_x509_certificates(path.read_bytes())
-        except (OSError, ValueError):
-            continue
-        found[path] = min(one.not_valid_after_utc.timestamp() for one in certificates)
+        with contextlib.suppress(OSError, ValueError):
+            found[path] = _first_expiry(path.read_bytes())
     return found
+
+
+def _first_expiry(pem: bytes) -> float:
+    from cryptography import x509  # noqa: PLC0415  8 MB that a process without TLS does not need
+
+    certificates = x509.load_pem_x509_certificates(pem)
+    return min(one.not_valid_after_utc.timestamp() for one in certificates)
