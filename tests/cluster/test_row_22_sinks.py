@@ -9,6 +9,7 @@ import grpc.aio
 import pytest
 from agentsight_core.testing.cluster.network import Network
 from agentsight_core.testing.conditions import eventually
+from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_grpc
 
@@ -31,7 +32,7 @@ class Receiver(trace_grpc.TraceServiceServicer):
         if mode == "refuse":
             await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
         elif mode == "throttle":
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many")
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many", _later())
         elif mode == "hang":
             await asyncio.Event().wait()
         elif mode == "slow":
@@ -40,6 +41,15 @@ class Receiver(trace_grpc.TraceServiceServicer):
             for scope in resource.scope_spans:
                 self.spans.update(span.span_id for span in scope.spans)
         return trace_pb.ExportTraceServiceResponse()
+
+
+def _later() -> tuple[tuple[str, bytes], ...]:
+    """Return what makes of "too many" a "try again": without it the spans are refused for good."""
+    info = error_details_pb2.RetryInfo()
+    info.retry_delay.FromMilliseconds(200)
+    status = status_pb2.Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
+    status.details.add().Pack(info)
+    return (("grpc-status-details-bin", status.SerializeToString()),)
 
 
 @contextlib.asynccontextmanager
@@ -89,9 +99,9 @@ async def test_a_sink_that_fails_holds_up_nobody_and_gets_everything_once(run, m
             verdict = await it.finish()
             assert not verdict.faults
             written = lines(cluster)
+            again = receiver.spans.total() - len(receiver.spans)
+            it.note(failed=receiver.failed[mode], spans_again=again)
         findings = [finding for _, finding in it.evidence.parsed_findings()]
         spans = [f.span.span_id for f in findings if f.WhichOneof("body") == "span"]
-        again = receiver.spans.total() - len(receiver.spans)
-        it.note(failed=receiver.failed[mode], spans_again=again)
         assert Counter(written) == Counter(finding.id.hex() for finding in findings)
         assert receiver.spans == Counter(spans)
