@@ -127,6 +127,11 @@ def _(folder: Path) -> list[str]:
     return go_client("go-stripped", "-ldflags=-s -w")
 
 
+@row("Go crypto/tls", "position-independent", "stripped", "Go", CAPTURED, matrix=True)
+def _(folder: Path) -> list[str]:
+    return go_client("go-pie", "-buildmode=pie", "-ldflags=-s -w")
+
+
 @row("BoringSSL", "static", "stripped", "Bun", CAPTURED, matrix=True)
 def _(folder: Path) -> list[str]:
     package = "@oven/bun-linux-x64"

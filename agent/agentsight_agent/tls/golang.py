@@ -91,8 +91,10 @@ def _find(elf: Elf, table: _Table, names: tuple[bytes, ...]) -> Iterator[tuple[b
     functions = table.section.part(table.functions)
     for key, hits in elf.search(list(keys), functions).items():
         for at in hits:
+            if at < 4:
+                continue
             # _func: the entry's offset, then the name's.
-            (entry,) = struct.unpack("<I", elf.bytes_at(functions, at - 4, 4) or bytes(4))
+            entry = int.from_bytes(elf.bytes_at(functions, at - 4, 4), "little")
             end = _end(elf, table, functions, entry, at - 4)
             if end is not None:
                 yield keys[key], range(entry, end)

@@ -27,6 +27,9 @@ _DISTANCE = struct.Struct("<i")
 _ALIGNMENT = 16
 _MAX_FUNCTION_BYTES = 1 << 15
 _MAX_TEXT_BYTES = 512
+_MAX_CODE_BYTES = 1 << 30
+# User space ends there; a file may claim anything.
+_MAX_ADDRESS = 1 << 47
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Reference:
 
 def texts(elf: Elf, text: bytes) -> list[int]:
     """Return the addresses of the strings in .rodata that end with `text`."""
-    section = elf.section(b".rodata")
+    section = _texts(elf)
     if section is None:
         return []
     found = []
@@ -52,9 +55,14 @@ def texts(elf: Elf, text: bytes) -> list[int]:
 
 def names(elf: Elf, name: str) -> list[int]:
     """Return the addresses of the strings in .rodata that are exactly `name`."""
-    section = elf.section(b".rodata")
+    section = _texts(elf)
     text = b"\0" + name.encode() + b"\0"
     return [section.address + at + 1 for at in elf.search([text], section)[text]] if section else []
+
+
+def _texts(elf: Elf) -> Section | None:
+    section = elf.section(b".rodata")
+    return section if section and section.address + section.size < _MAX_ADDRESS else None
 
 
 def references(elf: Elf, targets: Sequence[int]) -> list[Reference]:
@@ -99,8 +107,11 @@ def _chunks(section: Section | None, elf: Elf) -> Iterator[tuple[int, bytes]]:
     """Yield (virtual address, code); neighbours overlap by the longest instruction."""
     if section is None:
         return
-    for at in range(0, section.size, _CHUNK_BYTES - _LONGEST):
-        yield section.address + at, elf.bytes_at(section, at, _CHUNK_BYTES)
+    for at in range(0, min(section.size, _MAX_CODE_BYTES), _CHUNK_BYTES - _LONGEST):
+        code = elf.bytes_at(section, at, _CHUNK_BYTES)
+        if not code:
+            return  # the section claims more than the file has
+        yield section.address + at, code
 
 
 def _by_distance(address: int, code: bytes, targets: Sequence[int]) -> Iterator[Reference]:
