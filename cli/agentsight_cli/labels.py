@@ -65,7 +65,7 @@ def span(node: SpanNode) -> str:
         case Kind.PROCESS:
             return _process(node)
         case _:
-            return _joined(shown(node.span.name), _failure(node), _duration(node))
+            return _joined(shown(node.span.name), _mcp(node), _failure(node), _duration(node))
 
 
 def attempt(attributes: Attributes) -> str:
@@ -84,6 +84,8 @@ def effect(name: str, attributes: Attributes) -> str:
     failure = f"failed: {shown(error)}" if error else ""
     if "agentsight.file.operation" in attributes:
         return _joined(_change(attributes), failure)
+    if name == "shell.input":
+        return f"typed {shown(attributes.get('agentsight.shell.line'), 100)}"
     if name in ("signal", "limit", "oom_kill"):
         return _mark(name, attributes)
     if name == "file":
@@ -226,10 +228,20 @@ def _tool(node: SpanNode) -> str:
     return _joined(
         f"tool  {shown(node.attributes.get('gen_ai.tool.name') or node.span.name)}"
         f" {_arguments(arguments)}".rstrip(),
+        _mcp(node),
         _failure(node),
         "" if outcome in (None, "result") else "no result was seen",
         _duration(node),
     )
+
+
+def _mcp(node: SpanNode) -> str:
+    """Return which MCP server answered, and how it was spoken to; "" if none was."""
+    if "mcp.method.name" not in node.attributes:
+        return ""
+    server = node.attributes.get("agentsight.mcp.server.name")
+    server = server or node.attributes.get("server.address") or "server"
+    return f"MCP {shown(server)} ({shown(node.attributes.get('network.transport'))})"
 
 
 def _arguments(text: PlainValue) -> str:

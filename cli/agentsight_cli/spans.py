@@ -65,7 +65,9 @@ def kind_of(attributes: dict[str, PlainValue]) -> Kind:
     if operation == "invoke_agent":
         return Kind.TURN
     if operation == "execute_tool":
-        return Kind.TOOL
+        # A call of an MCP server that no model asked for has no outcome for a model.
+        unasked = "mcp.method.name" in attributes and "agentsight.tool.outcome" not in attributes
+        return Kind.OTHER if unasked else Kind.TOOL
     if operation is not None:
         return Kind.CALL
     return Kind.PROCESS if "process.pid" in attributes else Kind.OTHER
