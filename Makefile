@@ -98,6 +98,10 @@ wheels: setup ## the wheels that the images are made of, into dist/wheels
 images: wheels ## container images: agent, aggregator, cli, nats, etcd; BASE_IMAGE=… for another base
 	@scripts/build_images.sh
 
+.PHONY: sbom
+sbom: setup-dev ## CycloneDX lists of what is in the images of `make images`, into dist/sbom
+	@scripts/make_sbom.sh
+
 .PHONY: test-deploy
 test-deploy: setup-dev ## images, compose and a cluster in containers, with a real Docker (installed if need be)
 	@$(SUDO) scripts/setup_docker.sh

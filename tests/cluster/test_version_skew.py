@@ -4,10 +4,8 @@ N-1 is a commit of this repository, unpacked into a folder of its own; its progr
 libraries. Without certificates, as its generator knows none.
 """
 
-import io
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -36,8 +34,7 @@ def old_tree(tmp_path_factory) -> Path:
         f"history (git fetch --unshallow); {done.stderr.decode()}"
     )
     folder = tmp_path_factory.mktemp("old-version")
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=done.stdout, check=True)
     assert OLD_VERSION in (folder / "pyproject.toml").read_text()
     return folder
 

@@ -1,12 +1,17 @@
 """What is in the images and what is not, and that they run as they are meant to."""
 
 import json
+import os
+import re
+import subprocess
+from pathlib import Path
 
 import pytest
 from agentsight_core.testing.containers import docker, image
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
 
+ROOT = Path(__file__).parents[2]
 TARGETS = ("agent", "aggregator", "cli", "nats", "etcd")
 # What must not be there, by image: modules and programs.
 FOREIGN_MODULES = {
@@ -66,3 +71,23 @@ def test_programs_start_without_any_right() -> None:
     assert run("cli", "agentsight", "--version").startswith("agentsight ")
     assert "nats-server: v2." in run("nats", "nats-server", "--version")
     assert "etcd Version: 3." in run("etcd", "etcd", "--version")
+
+
+def test_the_sbom_names_what_is_in_the_image() -> None:
+    code = "import importlib.metadata as m, json\n"
+    code += "print(json.dumps({d.name: d.version for d in m.distributions()}))"
+    there = json.loads(run("agent", "python", "-I", "-c", code))
+    wanted = {normal(name): version for name, version in there.items()}
+    del wanted["agentsight-cluster"]
+    environment = {**os.environ, "IMAGE_TAG": "test"}
+    subprocess.run([ROOT / "scripts" / "make_sbom.sh", "agent"], env=environment, check=True)
+    bom = json.loads((ROOT / "dist" / "sbom" / "agent.cdx.json").read_text())
+    listed = {normal(c["name"]): c["version"] for c in bom["components"]}
+    assert bom["metadata"]["component"]["name"] == "agentsight-cluster"
+    assert {"protobuf", "nats-py", "cryptography"} <= listed.keys()
+    assert listed == wanted
+
+
+def normal(name: str) -> str:
+    """Return the name of a package as registries compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
