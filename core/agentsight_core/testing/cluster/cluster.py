@@ -315,6 +315,8 @@ class Cluster:
         """Let the generators deliver what they have and end; then the aggregators; wait for it."""
         for node in self.nodes:
             if node.runs:
+                # One that has just been started would die of the signal.
+                await eventually(partial(_listens, node), seconds)
                 status = await node.stop(seconds)
                 assert status == 0, f"{node.name}: status {status}\n{node.output()[-3000:]}"
         await self._quiet(seconds)
@@ -362,6 +364,11 @@ async def patiently(condition: Callable[[], Awaitable[bool]], seconds: float) ->
                 if await condition():
                     return
             await asyncio.sleep(0.1)
+
+
+def _listens(node: Member) -> bool:
+    ready = node.folder / "ready"
+    return ready.exists() and ready.read_text() == str(node.pid)
 
 
 def _announced(aggregator: Member) -> bool:

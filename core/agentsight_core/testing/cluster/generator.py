@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -138,6 +139,7 @@ async def _main(options: argparse.Namespace) -> None:
     config = load_config(options.config, {})
     settings = SpoolSettings(max_bytes=options.spool_bytes, min_free_bytes=1 << 20)
     stop = stop_on_signals()
+    (options.folder / "ready").write_text(str(os.getpid()))
     async with Spool(options.folder / "spool", settings, ledger.stage("spool", "frames")) as spool:
         publishing = asyncio.create_task(_deliver(spool, config, ledger))
         generator = Generator(options, config, spool)
