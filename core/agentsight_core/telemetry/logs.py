@@ -17,6 +17,9 @@ from google.protobuf.message import Message
 
 LogFormat = Literal["human", "json"]
 
+# Libraries that log each request at INFO: an exporter sends many a second.
+_TALKATIVE = ("httpx", "httpx2", "httpcore", "httpcore2")
+
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
@@ -40,6 +43,8 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
     for old in root.handlers[:]:
         root.removeHandler(old)
     root.addHandler(handler)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
 
 
 def _hide_content(record: logging.LogRecord) -> bool:
