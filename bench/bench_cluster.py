@@ -2,17 +2,21 @@
 
 A real cluster (three servers, etcd, processes, as in tests/cluster) is given a backlog of frames by
 real spools and publishers; aggregators are started and the time is taken until every finding is
-exported to JSON lines. Servers, generators and aggregators share the machine, so figures are given
-as ratios too, and a core is CPU time that the aggregators used.
+exported to JSON lines. Servers and aggregators share the machine, which would be the bottleneck of
+several aggregators: so each of them may use a share of one core only (a cgroup with a quota), as if
+it had a small machine of its own. What is printed are ratios to one aggregator with R3, and events
+for each second of CPU time that aggregators used.
 
-Needs root. Run: sudo .venv/bin/python bench/bench_cluster.py [--units 3000]
+Needs root. Run: sudo .venv/bin/python bench/bench_cluster.py [--units 1200] [--share 0.2]
 """
 
 import argparse
 import asyncio
+import contextlib
 import os
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from agentsight_aggregator.worker.checkpoints import CheckpointStore
@@ -20,6 +24,7 @@ from agentsight_core.bus import subjects
 from agentsight_core.bus.export_positions import exported_up_to
 from agentsight_core.testing.cluster.cluster import Cluster, ClusterSettings, patiently
 from agentsight_core.testing.cluster.network import running_network
+from cpu_quota import cpu_quota
 
 # What a unit of the generator is made of (a fork, an exec, an exit, and five events of a call).
 EVENTS_PER_UNIT = 8
@@ -75,19 +80,46 @@ async def exported(cluster: Cluster, wanted: dict[int, int]) -> bool:
         return True
 
 
-async def measure(folder: Path, aggregators: int, replicas: int, units: int) -> tuple[float, ...]:
-    """Return seconds of publishing, seconds of folding, and CPU seconds of the aggregators."""
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """One row of the result."""
+
+    replicas: int
+    aggregators: int
+    secured: bool = False
+
+    def __str__(self) -> str:
+        kind = "sealed, mutual TLS" if self.secured else "readable"
+        return f"R{self.replicas}, {self.aggregators} aggregators, {kind}"
+
+
+SETUPS = (Setup(3, 1), Setup(3, 2), Setup(3, 3), Setup(1, 1), Setup(3, 1, secured=True))
+
+
+async def measure(folder: Path, setup: Setup, units: int, share: float) -> tuple[float, ...]:
+    """Return frames, seconds of publishing and of folding, CPU seconds of the aggregators."""
     settings = ClusterSettings(
-        aggregators=aggregators,
-        replicas=replicas,
+        aggregators=setup.aggregators,
+        replicas=setup.replicas,
+        secured=setup.secured,
         partitions=PARTITIONS,
         sessions_per_node=12,
         rate=600,
         checkpoint_ms=500,
         jsonl=True,
-        # What TLS and sealing cost is measured apart.
-        secured=False,
     )
+    # The quotas last: they can be removed when their processes are gone.
+    with contextlib.ExitStack() as stack:
+        return await _measure(folder, settings, units, share, stack)
+
+
+async def _measure(
+    folder: Path,
+    settings: ClusterSettings,
+    units: int,
+    share: float,
+    stack: contextlib.ExitStack,
+) -> tuple[float, ...]:
     async with running_network() as network:
         cluster = Cluster(folder, settings, network)
         try:
@@ -104,6 +136,7 @@ async def measure(folder: Path, aggregators: int, replicas: int, units: int) -> 
             wanted = await ends(cluster)
             for member in cluster.aggregators:
                 await member.start()
+                (stack.enter_context(cpu_quota(share))).write_text(f"{member.pid}")
             await cluster.ready(*cluster.aggregators)
             began = time.perf_counter()
             used = sum(cpu_seconds(member.pid) for member in cluster.aggregators)
@@ -119,28 +152,28 @@ async def _exists(cluster: Cluster) -> bool:
     return await last_sequence(cluster, subjects.EVENTS) >= 0
 
 
-async def main_async(units: int) -> None:
-    reference = 0.0
-    for replicas, aggregators in ((3, 1), (3, 2), (3, 3), (1, 1)):
+async def main_async(units: int, share: float) -> None:
+    print(f"each aggregator: {share:.0%} of a core; {units} units of {EVENTS_PER_UNIT} events")
+    reference: dict[str, float] = {}
+    for setup in SETUPS:
         with tempfile.TemporaryDirectory() as folder:
-            frames, publishing, folding, used = await measure(
-                Path(folder) / "c", aggregators, replicas, units
-            )
-        rate = frames * EVENTS_PER_UNIT / folding
-        reference = reference or rate
-        print(
-            f"R{replicas}, {aggregators} aggregators: publish "
-            f"{frames * EVENTS_PER_UNIT / publishing:6.0f} events/s, fold and export {rate:6.0f} "
-            f"events/s ({rate / reference:4.2f} x R3 with one), "
-            f"{frames * EVENTS_PER_UNIT / used:6.0f} events/s and core",
-            flush=True,
+            frames, *times = await measure(Path(folder) / "c", setup, units, share)
+        publishing, folding, used = (frames * EVENTS_PER_UNIT / seconds for seconds in times)
+        rates = {"publish": publishing, "fold and export": folding, "a CPU second": used}
+        reference = reference or rates
+        columns = "; ".join(
+            f"{name} {rate:6.0f} events/s = {rate / reference[name]:4.2f}"
+            for name, rate in rates.items()
         )
+        print(f"{setup!s:40} {columns}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--units", type=int, default=3000)
-    asyncio.run(main_async(parser.parse_args().units))
+    parser.add_argument("--units", type=int, default=1200)
+    parser.add_argument("--share", type=float, default=0.2, help="of a core, for each aggregator")
+    wanted = parser.parse_args()
+    asyncio.run(main_async(wanted.units, wanted.share))
 
 
 if __name__ == "__main__":
