@@ -166,6 +166,6 @@ class Pipeline:
         argv[:] = self._redactor.argv(list(argv))
 
 
-# The spool leaves a tombstone in the place of each frame that it gave up; sessions of a run that was
-# killed are told one by one.
+# The spool leaves a tombstone in the place of each frame that it gave up; sessions of a run that
+# was killed are told one by one.
 _TELL_THEMSELVES = frozenset({"spool", "agent"})
