@@ -85,6 +85,10 @@ golden: setup-dev ## rewrite the expected results of golden tests; read the diff
 bench: setup-dev ## all measurements; bench/README.md says what they mean
 	@$(SUDO) $(VENV)/python -m bench
 
+.PHONY: bench-overhead
+bench-overhead: setup-dev ## what watching costs, against none, upstream's tools and bpftrace; 15 minutes
+	@$(if $(SUDO),$(SUDO) -E) $(VENV)/python -m bench.overhead
+
 .PHONY: build
 build: setup-dev ## a wheel with the BPF objects in it
 	@scripts/build_bpf.sh
