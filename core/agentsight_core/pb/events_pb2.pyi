@@ -201,7 +201,7 @@ class Event(_message.Message):
     def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., shell_input: _Optional[_Union[ShellInput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ..., file_changed: _Optional[_Union[FileChanged, _Mapping]] = ..., net_sampled: _Optional[_Union[NetClosed, _Mapping]] = ..., signal_sent: _Optional[_Union[SignalSent, _Mapping]] = ..., limit_hit: _Optional[_Union[LimitHit, _Mapping]] = ..., oom_killed: _Optional[_Union[OomKilled, _Mapping]] = ..., gpu_used: _Optional[_Union[GpuUsed, _Mapping]] = ...) -> None: ...
 
 class SessionStarted(_message.Message):
-    __slots__ = ("root_pid", "root_start_boot_ns", "origin", "rule", "agent_name", "argv", "cwd", "exe", "uid", "container_id", "node", "cluster")
+    __slots__ = ("root_pid", "root_start_boot_ns", "origin", "rule", "agent_name", "argv", "cwd", "exe", "uid", "container_id", "node", "cluster", "container")
     ROOT_PID_FIELD_NUMBER: _ClassVar[int]
     ROOT_START_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
@@ -214,6 +214,7 @@ class SessionStarted(_message.Message):
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
     root_pid: int
     root_start_boot_ns: int
     origin: SessionOrigin
@@ -226,7 +227,36 @@ class SessionStarted(_message.Message):
     container_id: str
     node: str
     cluster: str
-    def __init__(self, root_pid: _Optional[int] = ..., root_start_boot_ns: _Optional[int] = ..., origin: _Optional[_Union[SessionOrigin, str]] = ..., rule: _Optional[str] = ..., agent_name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., cwd: _Optional[str] = ..., exe: _Optional[str] = ..., uid: _Optional[int] = ..., container_id: _Optional[str] = ..., node: _Optional[str] = ..., cluster: _Optional[str] = ...) -> None: ...
+    container: Container
+    def __init__(self, root_pid: _Optional[int] = ..., root_start_boot_ns: _Optional[int] = ..., origin: _Optional[_Union[SessionOrigin, str]] = ..., rule: _Optional[str] = ..., agent_name: _Optional[str] = ..., argv: _Optional[_Iterable[str]] = ..., cwd: _Optional[str] = ..., exe: _Optional[str] = ..., uid: _Optional[int] = ..., container_id: _Optional[str] = ..., node: _Optional[str] = ..., cluster: _Optional[str] = ..., container: _Optional[_Union[Container, _Mapping]] = ...) -> None: ...
+
+class Container(_message.Message):
+    __slots__ = ("id", "runtime", "name", "image", "pod", "pod_uid", "namespace", "labels")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    POD_FIELD_NUMBER: _ClassVar[int]
+    POD_UID_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    runtime: str
+    name: str
+    image: str
+    pod: str
+    pod_uid: str
+    namespace: str
+    labels: _containers.RepeatedCompositeFieldContainer[Label]
+    def __init__(self, id: _Optional[str] = ..., runtime: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., pod: _Optional[str] = ..., pod_uid: _Optional[str] = ..., namespace: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
+
+class Label(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class SessionEnded(_message.Message):
     __slots__ = ("exit_code", "exit_signal", "watcher_stopped")
