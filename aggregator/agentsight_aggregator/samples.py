@@ -12,6 +12,15 @@ import msgspec
 Labels = tuple[tuple[str, str], ...]
 
 
+class Exemplar(msgspec.Struct, frozen=True):
+    """One measurement of a bucket, and the trace that it is from."""
+
+    value: float
+    trace_id: bytes
+    # Unix ns, of the event.
+    time_ns: int
+
+
 class Counter(msgspec.Struct, frozen=True, kw_only=True):
     """A sum that only grows."""
 
@@ -36,6 +45,8 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
     sum: float
+    # By the index of the bucket.
+    exemplars: dict[int, Exemplar] = {}
 
 
 Sample = Counter | Histogram

@@ -60,7 +60,7 @@ def write_call(output: Output, session: SessionState, placed: Placed, thread_kin
         status_message=storable(cut(call.error_message, _MAX_STATUS_BYTES)),
     )
     output.span(session, span, attributes, events)
-    _measure(output, placed)
+    _measure(output, session, placed)
 
 
 def begin_ns(placed: Placed) -> int:
@@ -184,23 +184,26 @@ def cut_parts(message: Message, limit: int) -> str:
         room //= 2
 
 
-def _measure(output: Output, placed: Placed) -> None:
+def _measure(output: Output, session: SessionState, placed: Placed) -> None:
     call, meter = placed.call, output.meter
+    at = (placed.trace_id, call.end_ns)
     labels = call_labels(call)
     failed = (
         tuple(sorted((*labels, ("error.type", call.error_type)))) if call.error_type else labels
     )
     meter.add_labelled("agentsight.llm.calls", 1, failed)
-    meter.record("gen_ai.client.inference.duration", (call.end_ns - begin_ns(placed)) / 1e9, failed)
+    seconds = (call.end_ns - begin_ns(placed)) / 1e9
+    meter.record("gen_ai.client.inference.duration", seconds, failed, *at)
     if placed.attempts:
         meter.add_labelled("agentsight.llm.retries", len(placed.attempts), labels)
     first_s = _first_chunk_s(call)
     if call.stream and first_s is not None:
-        meter.record("gen_ai.client.inference.time_to_first_chunk", first_s, labels)
+        meter.record("gen_ai.client.inference.time_to_first_chunk", first_s, labels, *at)
         if call.chunks > 1:
             gap_s = (call.end_ns - call.first_chunk_ns) / 1e9 / (call.chunks - 1)
-            meter.record("gen_ai.client.inference.time_per_output_chunk", gap_s, labels)
+            meter.record("gen_ai.client.inference.time_per_output_chunk", gap_s, labels, *at)
     _measure_usage(output, call, labels)
+    _measure_user(output, session, call)
 
 
 def _measure_usage(output: Output, call: LlmCall, labels: Labels) -> None:
@@ -221,6 +224,21 @@ def _measure_usage(output: Output, call: LlmCall, labels: Labels) -> None:
         meter.add_labelled("agentsight.llm.unpriced_calls", 1, call_labels(call))
     else:
         meter.add_labelled("agentsight.cost", call.cost_usd, call_labels(call))
+
+
+def _measure_user(output: Output, session: SessionState, call: LlmCall) -> None:
+    """Add the call to the sums of whom the session runs as."""
+    user = str(session.uid) if session.uid >= 0 else "unknown"
+    labels = (("gen_ai.agent.name", session.agent_name), ("user.id", user))
+    meter = output.meter
+    meter.add_labelled("agentsight.user.calls", 1, labels)
+    if call.cost_usd is not None:
+        meter.add_labelled("agentsight.user.cost", call.cost_usd, labels)
+    counts = {"input": call.usage.input_tokens, "output": call.usage.output_tokens}
+    for kind, count in counts.items():
+        if count is not None:
+            key = (("agentsight.kind", kind), *labels)
+            meter.add_labelled("agentsight.user.tokens", count, key)
 
 
 def call_labels(call: LlmCall) -> Labels:

@@ -155,7 +155,14 @@ class Calls:
         prompt = threads.user_text(call).strip()
         for tool in reversed(session.tools):
             if tool.thread != number and not tool.outcome and _asks_for(tool, prompt):
-                return Cause(tool.trace_id, tool.span_id, "argument", 0.95, by_tool=True)
+                return Cause(
+                    tool.trace_id,
+                    tool.span_id,
+                    "argument",
+                    0.95,
+                    by_tool=True,
+                    tool_name=tool.name,
+                )
         return self._causes.above(session, session.by_pid.get(pid))
 
     def _finish(self, session: SessionState, placed: Placed) -> None:

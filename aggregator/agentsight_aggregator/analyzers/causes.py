@@ -139,7 +139,9 @@ class Causes:
             method, confidence = f"{lineage}+time+{match.method}", match.score
         else:
             method, confidence = f"{lineage}+time", 0.8 / rivals
-        process.cause = Cause(tool.trace_id, tool.span_id, method, confidence, by_tool=True)
+        process.cause = Cause(
+            tool.trace_id, tool.span_id, method, confidence, by_tool=True, tool_name=tool.name
+        )
         tool.processes += 1
         self._edge(session, process, tool.span_id)
 
@@ -148,7 +150,12 @@ class Causes:
     ) -> None:
         assert parent.cause is not None
         process.cause = Cause(
-            parent.cause.trace_id, parent.span_id, "lineage", 1.0, by_tool=parent.cause.by_tool
+            parent.cause.trace_id,
+            parent.span_id,
+            "lineage",
+            1.0,
+            by_tool=parent.cause.by_tool,
+            tool_name=parent.cause.tool_name,
         )
         self._edge(session, process, parent.span_id)
 

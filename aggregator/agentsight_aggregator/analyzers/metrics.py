@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from agentsight_aggregator.samples import Counter, Histogram, Labels, Sample
+from agentsight_aggregator.samples import Counter, Exemplar, Histogram, Labels, Sample
 
 _CALL_BOUNDS = tuple(0.01 * 2**step for step in range(14))
 _AGENT_BOUNDS = tuple(0.1 * 2**step for step in range(13))
@@ -32,6 +32,11 @@ _COUNTERS = {
     "agentsight.cost": ("{USD}", "What the calls cost by list price."),
     "agentsight.llm.unpriced_calls": ("{call}", "Calls of models without a known price."),
     "agentsight.tool.calls": ("{call}", "Tool calls that answers asked for."),
+    "agentsight.tool.effects": ("{effect}", "What processes of tool calls did, by tool and kind."),
+    "agentsight.tool.io": ("By", "What processes of tool calls moved, by tool and direction."),
+    "agentsight.user.calls": ("{call}", "Logical calls of models, by user."),
+    "agentsight.user.tokens": ("{token}", "Tokens of calls of models, by user and kind."),
+    "agentsight.user.cost": ("{USD}", "What the calls cost by list price, by user."),
     "agentsight.mcp.notifications": ("{notification}", "MCP notifications, by method."),
     "agentsight.turns": ("{turn}", "User turns."),
     "agentsight.processes": ("{process}", "Processes of watched sessions."),
@@ -82,6 +87,8 @@ class Distribution(msgspec.Struct):
 
     counts: list[int]
     sum: float = 0.0
+    # The newest measurement with a trace, by the index of its bucket.
+    exemplars: dict[int, Exemplar] = {}
 
 
 class Measures(msgspec.Struct):
@@ -108,16 +115,24 @@ class Meter:
         labels = self._bounded(name, labels, series)
         series[labels] = series.get(labels, 0.0) + value
 
-    def record(self, name: str, value: float, labels: Labels) -> None:
-        """Put `value` into the histogram `name` with sorted `labels`."""
+    def record(
+        self, name: str, value: float, labels: Labels, trace_id: bytes = b"", time_ns: int = 0
+    ) -> None:
+        """Put `value` into the histogram `name` with sorted `labels`.
+
+        With a `trace_id` it becomes the exemplar of its bucket, at the event time `time_ns`.
+        """
         bounds = _HISTOGRAMS[name][2]
         series = self.state.histograms.setdefault(name, {})
         labels = self._bounded(name, labels, series)
         found = series.get(labels)
         if found is None:
             found = series[labels] = Distribution([0] * (len(bounds) + 1))
-        found.counts[bisect_left(bounds, value)] += 1
+        bucket = bisect_left(bounds, value)
+        found.counts[bucket] += 1
         found.sum += value
+        if trace_id:
+            found.exemplars[bucket] = Exemplar(value, trace_id, time_ns)
 
     def samples(self) -> Iterator[Sample]:
         """Return every series, sorted by name and labels."""
@@ -140,6 +155,7 @@ class Meter:
                     bounds=bounds,
                     counts=tuple(found.counts),
                     sum=found.sum,
+                    exemplars=found.exemplars,
                 )
 
     def _bounded(

@@ -11,6 +11,7 @@ from agentsight_aggregator.analyzers.effects import effect_event
 from agentsight_aggregator.analyzers.findings import Attributes, Output, cut, event, storable
 from agentsight_aggregator.analyzers.gpu_use import gpu_attributes
 from agentsight_aggregator.analyzers.state import ProcessState, SessionState
+from agentsight_aggregator.analyzers.tool_effects import measure_process
 
 _FAILED_EXIT = -1
 _MAX_ARGS = 256
@@ -48,6 +49,7 @@ def write_process(
             for time_ns, line in process.typed
         ]
     output.span(session, span, attributes, events)
+    measure_process(output.meter, session, process)
 
 
 def _name(process: ProcessState) -> str:

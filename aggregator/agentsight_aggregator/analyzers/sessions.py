@@ -44,6 +44,7 @@ def begin(session: SessionState, event: events.Event) -> None:
     session.container_id, session.argv = started.container_id, tuple(started.argv)
     session.cwd, session.root_pid = started.cwd, started.root_pid
     session.imported = started.origin == events.SESSION_ORIGIN_IMPORT
+    session.uid = -1 if session.imported else started.uid
     session.start_ns = min(session.start_ns, event.wall_ns)
 
 

@@ -24,6 +24,8 @@ class Cause(msgspec.Struct, frozen=True):
     confidence: float
     # True when a tool call is above it, at whatever distance.
     by_tool: bool = False
+    # The name of that tool.
+    tool_name: str = ""
 
 
 class ProcessState(msgspec.Struct):
@@ -229,6 +231,8 @@ class SessionState(msgspec.Struct):
     node: str = ""
     cluster: str = ""
     container_id: str = ""
+    # Of its first process; -1 = not known.
+    uid: int = -1
     argv: tuple[str, ...] = ()
     cwd: str = ""
     root_pid: int = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 from agentsight_core.pb import findings_pb2 as pb
 
+from agentsight_aggregator.analyzers import tool_effects
 from agentsight_aggregator.analyzers.effects import effect_event
 from agentsight_aggregator.analyzers.findings import (
     Attributes,
@@ -97,7 +98,10 @@ class Tools:
         labels = _labels(session, tool)
         self._output.meter.add_labelled("agentsight.tool.calls", 1, labels)
         seconds = (tool.end_ns - tool.start_ns) / 1e9
-        self._output.meter.record("gen_ai.execute_tool.duration", seconds, labels)
+        self._output.meter.record(
+            "gen_ai.execute_tool.duration", seconds, labels, tool.trace_id, tool.end_ns
+        )
+        tool_effects.measure_tool(self._output.meter, session, tool)
 
     def _attributes(self, session: SessionState, tool: ToolState) -> Attributes:
         attributes: Attributes = {

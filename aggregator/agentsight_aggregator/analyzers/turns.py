@@ -91,14 +91,15 @@ class Turns:
     def _measure(self, session: SessionState, turn: TurnState) -> None:
         labels = [("gen_ai.agent.name", session.agent_name)]
         meter = self._output.meter
-        meter.record("gen_ai.invoke_agent.inference_calls", turn.llm_calls, tuple(labels))
-        meter.record("gen_ai.invoke_agent.tool_calls", turn.tool_calls, tuple(labels))
+        at = (turn.trace_id, turn.end_ns)
+        meter.record("gen_ai.invoke_agent.inference_calls", turn.llm_calls, tuple(labels), *at)
+        meter.record("gen_ai.invoke_agent.tool_calls", turn.tool_calls, tuple(labels), *at)
         if turn.error_type:
             labels.append(("error.type", turn.error_type))
         if len(turn.models) == 1:
             labels.append(("gen_ai.request.model", turn.models[0]))
         seconds = (turn.end_ns - turn.start_ns) / 1e9
-        meter.record("gen_ai.invoke_agent.duration", seconds, tuple(sorted(labels)))
+        meter.record("gen_ai.invoke_agent.duration", seconds, tuple(sorted(labels)), *at)
 
 
 def _attributes(session: SessionState, turn: TurnState) -> Attributes:

@@ -11,7 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    Exemplar,
+    HistogramMetricFamily,
+    Metric,
+    Timestamp,
+)
 from prometheus_client.registry import Collector
 
 from agentsight_aggregator.samples import Counter, Histogram, Labels, Sample, SampleSource
@@ -113,7 +119,19 @@ def _family(name: str, rows: Sequence[tuple[dict[str, str], Sample]]) -> Metric:
     return counters if counters.samples else histograms
 
 
-def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    """Return (upper bound, cumulative count), the last one +Inf."""
+def _buckets(histogram: Histogram) -> list[tuple[str, float] | tuple[str, float, Exemplar]]:
+    """Return (upper bound, cumulative count), the last one +Inf; with an exemplar if there is one.
+
+    Only OpenMetrics shows exemplars: the older text format has none.
+    """
     bounds = [*(repr(float(bound)) for bound in histogram.bounds), "+Inf"]
-    return list(zip(bounds, accumulate(histogram.counts), strict=True))
+    rows: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
+    for index, (bound, count) in enumerate(zip(bounds, accumulate(histogram.counts), strict=True)):
+        found = histogram.exemplars.get(index)
+        if found is None:
+            rows.append((bound, count))
+        else:
+            when = Timestamp(*divmod(found.time_ns, 1_000_000_000))
+            labels = {"trace_id": found.trace_id.hex()}
+            rows.append((bound, count, Exemplar(labels, found.value, when)))
+    return rows
