@@ -113,7 +113,8 @@ class Processes:
             return
         done = event.process_exited
         process.exited, process.exit_ns = True, event.wall_ns
-        process.exit_code, process.exit_signal = done.exit_code, done.exit_signal
+        process.exit_code = -1 if done.status_unknown else done.exit_code
+        process.exit_signal = done.exit_signal
 
     def _typed(self, session: SessionState, event: pb.Event) -> None:
         process = self._owner(session, event)

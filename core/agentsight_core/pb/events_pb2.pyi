@@ -301,14 +301,16 @@ class ProcessExecuted(_message.Message):
     def __init__(self, parent_pid: _Optional[int] = ..., start_boot_ns: _Optional[int] = ..., argv: _Optional[_Iterable[str]] = ..., argv_truncated: _Optional[bool] = ..., exe: _Optional[str] = ..., cwd: _Optional[str] = ..., uid: _Optional[int] = ..., comm: _Optional[str] = ..., container_id: _Optional[str] = ..., already_running: _Optional[bool] = ...) -> None: ...
 
 class ProcessExited(_message.Message):
-    __slots__ = ("exit_code", "exit_signal", "duration_ns")
+    __slots__ = ("exit_code", "exit_signal", "duration_ns", "status_unknown")
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
     EXIT_SIGNAL_FIELD_NUMBER: _ClassVar[int]
     DURATION_NS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     exit_code: int
     exit_signal: int
     duration_ns: int
-    def __init__(self, exit_code: _Optional[int] = ..., exit_signal: _Optional[int] = ..., duration_ns: _Optional[int] = ...) -> None: ...
+    status_unknown: bool
+    def __init__(self, exit_code: _Optional[int] = ..., exit_signal: _Optional[int] = ..., duration_ns: _Optional[int] = ..., status_unknown: _Optional[bool] = ...) -> None: ...
 
 class Header(_message.Message):
     __slots__ = ("name", "value")
