@@ -37,6 +37,8 @@ _METADATA = frozenset(
         "content-type",
         "date",
         "host",
+        # Two random ids; joins the call to the traces of the watched program itself.
+        "traceparent",
         "retry-after",
         "server",
         "transfer-encoding",

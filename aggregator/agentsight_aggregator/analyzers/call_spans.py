@@ -10,6 +10,7 @@ import msgspec
 from agentsight_core.ids import digest
 from agentsight_core.pb import findings_pb2 as pb
 
+from agentsight_aggregator.analyzers import links
 from agentsight_aggregator.analyzers.findings import (
     Attributes,
     Output,
@@ -36,6 +37,12 @@ def write_call(output: Output, session: SessionState, placed: Placed, thread_kin
     if session.agent_name:
         attributes["gen_ai.agent.name"] = session.agent_name
     _put_messages(attributes, placed, output)
+    linked, omitted = links.of_call(placed)
+    if omitted:
+        attributes["agentsight.links.omitted"] = omitted
+    if placed.context:
+        # Searchable, which links are not: all calls that one request led to, of all agents.
+        attributes["agentsight.trace_context.trace_id"] = placed.context.trace_id.hex()
     events = [
         event(
             attempt.end_ns,
@@ -59,7 +66,7 @@ def write_call(output: Output, session: SessionState, placed: Placed, thread_kin
         status=pb.SPAN_STATUS_ERROR if call.error_type else pb.SPAN_STATUS_UNSET,
         status_message=storable(cut(call.error_message, _MAX_STATUS_BYTES)),
     )
-    output.span(session, span, attributes, events)
+    output.span(session, span, attributes, events, linked)
     _measure(output, session, placed)
 
 
@@ -147,7 +154,11 @@ def _put_system(attributes: Attributes, system: Message, limit: int) -> None:
 
 
 def _put_list(attributes: Attributes, key: str, messages: tuple[Message, ...], limit: int) -> None:
-    """Set `key` to the last messages that fit, as valid JSON, and say how many are left out."""
+    """Set `key` to the last messages that fit, as valid JSON.
+
+    What was cut says how many messages are left out, how long the parts of all are, and the hash
+    of their hashes.
+    """
     kept: list[str] = []
     room = limit - 2
     for message in reversed(messages):
@@ -159,6 +170,13 @@ def _put_list(attributes: Attributes, key: str, messages: tuple[Message, ...], l
     attributes[key] = f"[{','.join(reversed(kept))}]"
     if len(kept) < len(messages):
         attributes[f"agentsight.cut.{key}.omitted"] = len(messages) - len(kept)
+    elif kept[0].endswith(f"{messages[-1].parts_json}}}"):
+        return
+    attributes[f"agentsight.cut.{key}.bytes"] = sum(
+        len(message.parts_json.encode("utf-8", "replace")) for message in messages
+    )
+    hashes = (message.hash for message in messages)
+    attributes[f"agentsight.cut.{key}.hash"] = digest(*hashes, size=16).hex()
 
 
 def _message_json(message: Message, limit: int) -> str:
@@ -229,7 +247,8 @@ def _measure_usage(output: Output, call: LlmCall, labels: Labels) -> None:
 def _measure_user(output: Output, session: SessionState, call: LlmCall) -> None:
     """Add the call to the sums of whom the session runs as."""
     user = str(session.uid) if session.uid >= 0 else "unknown"
-    labels = (("gen_ai.agent.name", session.agent_name), ("user.id", user))
+    place = (("k8s.namespace.name", session.namespace),) if session.namespace else ()
+    labels = (("gen_ai.agent.name", session.agent_name), *place, ("user.id", user))
     meter = output.meter
     meter.add_labelled("agentsight.user.calls", 1, labels)
     if call.cost_usd is not None:

@@ -9,7 +9,7 @@ import msgspec
 from agentsight_core.ids import digest
 from agentsight_core.pb import findings_pb2 as pb
 
-from agentsight_aggregator.analyzers import threads
+from agentsight_aggregator.analyzers import links, threads
 from agentsight_aggregator.analyzers.call_spans import cut_parts, write_call
 from agentsight_aggregator.analyzers.causes import Causes
 from agentsight_aggregator.analyzers.findings import Output, span_id, storable, trace_id
@@ -104,7 +104,8 @@ class Calls:
         assert thread.turn is not None
         placed = _placed(call, exchange, number, thread.turn.trace_id, thread.turn.span_id)
         placed = msgspec.structs.replace(placed, known=found.known if found else 0)
-        self._tools.take_results(session, placed, extends=bool(found and found.extends))
+        brought = self._tools.take_results(session, placed, extends=bool(found and found.extends))
+        placed = msgspec.structs.replace(placed, brings=links.references(brought))
         threads.remember(session, number, call)
         while len(session.thread_ids) > _MAX_THREAD_IDS:
             del session.thread_ids[next(iter(session.thread_ids))]
@@ -229,6 +230,7 @@ def _placed(call: LlmCall, exchange: Exchange, thread: int, trace: bytes, parent
         known=0,
         connection=exchange.connection,
         index=exchange.index,
+        context=links.trace_context(exchange.request_header("traceparent")),
     )
 
 

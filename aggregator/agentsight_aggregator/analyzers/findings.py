@@ -39,12 +39,14 @@ class Output:
         span: pb.Span,
         attributes: Attributes,
         events: Iterable[pb.SpanEvent] = (),
+        links: Iterable[pb.SpanLink] = (),
     ) -> None:
-        """Finish `span` with attributes, events and the resource of its session."""
-        attributes["agentsight.session.id"] = session_text(session.id)
+        """Finish `span` with attributes, events, links and the resource of its session."""
+        attributes["session.id"] = session_text(session.id)
         span.attributes.extend(to_attributes(attributes))
         span.resource.extend(_resource(session))
         span.events.extend(sorted(events, key=lambda item: (item.time_ns, item.name)))
+        span.links.extend(links)
         finding = self._finding(session.id, span.end_ns, "span", span.trace_id, span.span_id)
         finding.span.CopyFrom(span)
 

@@ -24,12 +24,13 @@ def write_process(
     cause = process.cause
     assert cause is not None
     process.written = True
-    failed = process.exited and (process.exit_code != 0 or process.exit_signal != 0)
+    # An end that was missed says nothing.
+    failed = process.exited and (process.exit_code > 0 or process.exit_signal != 0)
     span = pb.Span(
         trace_id=cause.trace_id,
         span_id=process.span_id,
         parent_span_id=cause.parent_span_id,
-        name=storable(_name(process)),
+        name=storable(process_name(process)),
         kind=pb.SPAN_KIND_INTERNAL,
         start_ns=process.start_ns,
         end_ns=max(process.start_ns, process.exit_ns if process.exited else now_ns),
@@ -52,7 +53,8 @@ def write_process(
     measure_process(output.meter, session, process)
 
 
-def _name(process: ProcessState) -> str:
+def process_name(process: ProcessState) -> str:
+    """Return the file name of what `process` runs, or what comes nearest to it."""
     path = process.exe or (process.argv[0] if process.argv else "")
     return path.rsplit("/", 1)[-1] or process.comm or "process"
 
@@ -69,7 +71,7 @@ def _attributes(process: ProcessState, limit: int) -> Attributes:
     }
     texts = {
         "process.executable.path": process.exe,
-        "process.executable.name": _name(process),
+        "process.executable.name": process_name(process),
         "process.working_directory": process.cwd,
         "container.id": process.container_id,
     }

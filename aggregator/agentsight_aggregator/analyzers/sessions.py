@@ -45,6 +45,7 @@ def begin(session: SessionState, event: events.Event) -> None:
     session.cwd, session.root_pid = started.cwd, started.root_pid
     session.imported = started.origin == events.SESSION_ORIGIN_IMPORT
     session.uid = -1 if session.imported else started.uid
+    session.namespace = storable(started.container.namespace)
     session.start_ns = min(session.start_ns, event.wall_ns)
 
 
@@ -173,6 +174,7 @@ class Sessions:
         ]
         for serial, process in done:
             write_process(self._output, session, process, process.exit_ns)
+            self._tools.take_process(session, process)
             self._processes.forget(session, serial)
         while len(session.processes) > self._settings.max_processes:
             self._evict_process(session)

@@ -28,6 +28,13 @@ class Cause(msgspec.Struct, frozen=True):
     tool_name: str = ""
 
 
+class SpanRef(msgspec.Struct, frozen=True):
+    """Where a span is."""
+
+    trace_id: bytes
+    span_id: bytes
+
+
 class ProcessState(msgspec.Struct):
     """A process, from its fork or exec until its span is written and no child needs it."""
 
@@ -125,6 +132,11 @@ class ToolState(msgspec.Struct):
     effects: list[Effect] = []
     omitted_effects: int = 0
     mcp: McpUse | None = None
+    # The span of the answer that asked for it; b"" in checkpoints from before there were links.
+    asked_by: bytes = b""
+    # What its processes were and how they ended, each name and status once.
+    programs: tuple[str, ...] = ()
+    exit_codes: tuple[int, ...] = ()
 
 
 class TurnState(msgspec.Struct):
@@ -149,6 +161,8 @@ class TurnState(msgspec.Struct):
     # Of the last call.
     error_type: str = ""
     finish_reasons: tuple[str, ...] = ()
+    # The turn before in the same conversation.
+    previous: SpanRef | None = None
 
 
 class ThreadState(msgspec.Struct):
@@ -163,6 +177,8 @@ class ThreadState(msgspec.Struct):
     answer: bytes = b""
     system: bytes = b""
     turn: TurnState | None = None
+    # The last turn that is over.
+    last_turn: SpanRef | None = None
 
 
 class TurnWindow(msgspec.Struct, frozen=True):
@@ -199,6 +215,10 @@ class Placed(msgspec.Struct, frozen=True):
     connection: int
     index: int
     attempts: tuple[Attempt, ...] = ()
+    # The tool calls whose results it brings.
+    brings: tuple[SpanRef, ...] = ()
+    # What its `traceparent` header names.
+    context: SpanRef | None = None
 
 
 class Totals(msgspec.Struct):
@@ -233,6 +253,8 @@ class SessionState(msgspec.Struct):
     container_id: str = ""
     # Of its first process; -1 = not known.
     uid: int = -1
+    # Of Kubernetes; "" = it runs in no pod, or in one that is not known.
+    namespace: str = ""
     argv: tuple[str, ...] = ()
     cwd: str = ""
     root_pid: int = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from agentsight_core.pb import findings_pb2 as pb
 
-from agentsight_aggregator.analyzers import tool_effects
+from agentsight_aggregator.analyzers import links, tool_effects
 from agentsight_aggregator.analyzers.effects import effect_event
 from agentsight_aggregator.analyzers.findings import (
     Attributes,
@@ -18,13 +18,16 @@ from agentsight_aggregator.analyzers.findings import (
     storable,
 )
 from agentsight_aggregator.analyzers.mcp_spans import tool_attributes
-from agentsight_aggregator.analyzers.state import Placed, SessionState, ToolState
+from agentsight_aggregator.analyzers.process_spans import process_name
+from agentsight_aggregator.analyzers.state import Placed, ProcessState, SessionState, ToolState
 from agentsight_aggregator.call import LlmCall, ToolCall, ToolResult
 from agentsight_aggregator.samples import Labels
 
 _MAX_NEEDLES = 64
 _MAX_NEEDLE_CHARS = 64 * 1024
 _MAX_DEPTH = 32
+# More than one is as good as many: then the tool call has no single program.
+_MAX_PROGRAMS = 2
 
 
 class Tools:
@@ -46,8 +49,10 @@ class Tools:
             self._output.meter.add("agentsight.evicted", 1, table="tools")
             self.write(session, session.tools[0], call.end_ns, "evicted")
 
-    def take_results(self, session: SessionState, placed: Placed, *, extends: bool) -> None:
-        """Close the tools of the thread whose results `placed` brings.
+    def take_results(
+        self, session: SessionState, placed: Placed, *, extends: bool
+    ) -> list[ToolState]:
+        """Close and return the tools of the thread whose results `placed` brings.
 
         `extends`: the request continues the whole history, so what it does not bring never comes.
         """
@@ -55,13 +60,15 @@ class Tools:
         waiting = [
             tool for tool in session.tools if tool.thread == placed.thread and not tool.outcome
         ]
+        brought: list[ToolState] = []
         if not waiting:
-            return
+            return brought
         for result in _results(call, placed.known):
             tool = _match(waiting, result)
             if tool is None:
                 continue
             waiting.remove(tool)
+            brought.append(tool)
             tool.result = result.content
             tool.is_error = result.is_error
             _end(tool, call.start_ns, "result")
@@ -70,6 +77,7 @@ class Tools:
         if extends:
             for tool in waiting:
                 _end(tool, call.start_ns, "no_result")
+        return brought
 
     def abandon(self, session: SessionState, thread: int, now_ns: int, why: str) -> None:
         """No result will come any more for the open tools of `thread`."""
@@ -77,11 +85,18 @@ class Tools:
             if tool.thread == thread and not tool.outcome:
                 _end(tool, now_ns, why)
 
+    def take_process(self, session: SessionState, process: ProcessState) -> None:
+        """Note the end of a process on the tool call that started it, if that is still open."""
+        for tool in session.tools:
+            _take_process(tool, process)
+
     def write(self, session: SessionState, tool: ToolState, now_ns: int, why: str) -> None:
         """Write the span of `tool`; one that is still open ends now, because of `why`."""
         if not tool.outcome:
             _end(tool, now_ns, why)
         session.tools.remove(tool)
+        for process in session.processes.values():
+            _take_process(tool, process)
         session.totals.failed_tool_calls += tool.is_error
         span = pb.Span(
             trace_id=tool.trace_id,
@@ -94,7 +109,8 @@ class Tools:
             status=pb.SPAN_STATUS_ERROR if tool.is_error else pb.SPAN_STATUS_UNSET,
         )
         events = [effect_event(effect) for effect in tool.effects]
-        self._output.span(session, span, self._attributes(session, tool), events)
+        attributes = self._attributes(session, tool)
+        self._output.span(session, span, attributes, events, links.of_tool(tool))
         labels = _labels(session, tool)
         self._output.meter.add_labelled("agentsight.tool.calls", 1, labels)
         seconds = (tool.end_ns - tool.start_ns) / 1e9
@@ -116,6 +132,10 @@ class Tools:
             attributes["gen_ai.tool.call.id"] = tool.id
         if tool.is_error:
             attributes["error.type"] = "tool_error"
+        if len(tool.programs) == 1:
+            attributes["process.executable.name"] = tool.programs[0]
+        if len(tool.exit_codes) == 1:
+            attributes["process.exit.code"] = tool.exit_codes[0]
         attributes.update(tool_attributes(tool))
         if tool.omitted_effects:
             attributes["agentsight.effects.omitted"] = tool.omitted_effects
@@ -170,7 +190,22 @@ def _tool(
         pid=placed.pid,
         window_start_ns=call.first_chunk_ns or call.end_ns,
         start_ns=call.end_ns,
+        asked_by=placed.span_id,
     )
+
+
+def _take_process(tool: ToolState, process: ProcessState) -> None:
+    """Note what `process` was and its exit status, if `tool` itself started it."""
+    cause = process.cause
+    if cause is None or cause.parent_span_id != tool.span_id or not process.exited:
+        return
+    name = process_name(process)
+    if name not in tool.programs and len(tool.programs) < _MAX_PROGRAMS:
+        tool.programs = (*tool.programs, name)
+    # -1: the exit was missed.
+    known = process.exit_code >= 0 and not process.exit_signal
+    if known and process.exit_code not in tool.exit_codes:
+        tool.exit_codes = (*tool.exit_codes, process.exit_code)
 
 
 def _end(tool: ToolState, now_ns: int, outcome: str) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from agentsight_core.pb import findings_pb2 as pb
 
+from agentsight_aggregator.analyzers import links
 from agentsight_aggregator.analyzers.findings import Attributes, Output, span_id, storable, trace_id
 from agentsight_aggregator.analyzers.state import (
     Cause,
     SessionState,
+    SpanRef,
     ThreadState,
     TurnState,
     TurnWindow,
@@ -47,6 +49,7 @@ class Turns:
             pid=thread.pid,
             kind=thread.kind,
             conversation_id=call.conversation_id,
+            previous=thread.last_turn,
         )
         session.totals.turns += 1
         self._output.meter.add("agentsight.turns", 1, gen_ai__agent__name=session.agent_name)
@@ -71,7 +74,7 @@ class Turns:
         turn = thread.turn
         if turn is None:
             return
-        thread.turn = None
+        thread.turn, thread.last_turn = None, SpanRef(turn.trace_id, turn.span_id)
         session.summary_due = True
         window = TurnWindow(turn.trace_id, turn.span_id, turn.start_ns, turn.end_ns, turn.kind)
         session.closed_turns = [*session.closed_turns[1 - _MAX_CLOSED :], window]
@@ -85,7 +88,8 @@ class Turns:
             end_ns=turn.end_ns,
             status=pb.SPAN_STATUS_ERROR if turn.error_type else pb.SPAN_STATUS_UNSET,
         )
-        self._output.span(session, span, _attributes(session, turn))
+        before = links.previous_turn(turn.previous)
+        self._output.span(session, span, _attributes(session, turn), links=before)
         self._measure(session, turn)
 
     def _measure(self, session: SessionState, turn: TurnState) -> None:

@@ -48,6 +48,14 @@ def span_to_json(span: pb.Span) -> dict[str, object]:
             {"time_ns": event.time_ns, "name": event.name, "attributes": plain(event.attributes)}
             for event in span.events
         ],
+        "links": [
+            {
+                "trace_id": link.trace_id.hex(),
+                "span_id": link.span_id.hex(),
+                "attributes": plain(link.attributes),
+            }
+            for link in span.links
+        ],
         "resource": plain(span.resource),
     }
 

@@ -79,6 +79,14 @@ def otlp_span(span: pb.Span) -> otlp.Span:
             )
             for event in span.events
         ],
+        links=[
+            otlp.Span.Link(
+                trace_id=link.trace_id,
+                span_id=link.span_id,
+                attributes=key_values(link.attributes),
+            )
+            for link in span.links
+        ],
         status=otlp.Status(
             code=_STATUSES.get(span.status, otlp.Status.STATUS_CODE_UNSET),
             message=span.status_message,

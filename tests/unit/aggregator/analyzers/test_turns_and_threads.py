@@ -80,7 +80,7 @@ def test_call_spans_carry_the_names_of_the_conventions(run):
         "gen_ai.request.stream": False,
         "server.address": "api.anthropic.com",
         "server.port": 443,
-        "agentsight.session.id": "00000000000000a1",
+        "session.id": "00000000000000a1",
     }
     assert expected.items() <= first.attributes.items()
     resource = {item.key: item.string_value for item in first.raw.resource}

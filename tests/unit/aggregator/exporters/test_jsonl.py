@@ -30,6 +30,7 @@ def full_span() -> pb.Span:
         events=[
             pb.SpanEvent(time_ns=5, name="retry", attributes=[pb.Attribute(key="n", int_value=1)])
         ],
+        links=[pb.SpanLink(trace_id=b"\n", span_id=b"\v")],
         resource=[pb.Attribute(key="service.name", string_value="demo")],
     )
 
@@ -54,6 +55,7 @@ def test_a_span_becomes_flat_native_values_with_exact_times() -> None:
             "text": "line\u2028separator",
         },
         "events": [{"time_ns": 5, "name": "retry", "attributes": {"n": 1}}],
+        "links": [{"trace_id": "0a", "span_id": "0b", "attributes": {}}],
         "resource": {"service.name": "demo"},
     }
 

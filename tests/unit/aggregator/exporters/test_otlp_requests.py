@@ -58,6 +58,13 @@ def test_a_span_keeps_everything_it_has() -> None:
                     time_ns=7, name="file", attributes=[pb.Attribute(key="n", int_value=0)]
                 )
             ],
+            links=[
+                pb.SpanLink(
+                    trace_id=b"u" * 16,
+                    span_id=b"v" * 8,
+                    attributes=[pb.Attribute(key="k", string_value="requested")],
+                )
+            ],
         )
     )
 
@@ -78,6 +85,9 @@ def test_a_span_keeps_everything_it_has() -> None:
     (event,) = span.events
     assert (event.time_unix_nano, event.name) == (7, "file")
     assert event.attributes[0].value.WhichOneof("value") == "int_value"
+    (link,) = span.links
+    assert (link.trace_id, link.span_id) == (b"u" * 16, b"v" * 8)
+    assert link.attributes[0].value.string_value == "requested"
 
 
 def test_spans_are_grouped_by_resource_and_resources_are_sorted() -> None:
