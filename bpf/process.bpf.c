@@ -13,17 +13,19 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *child)
 {
 	struct process_forked *record;
+	struct membership *above, member;
 	__u32 tgid = child->tgid;
-	__u64 session;
 
 	if (switched_off() || child->pid != child->tgid)
 		return 0;
-	session = session_of(parent->tgid);
-	if (!session)
+	above = membership_of(parent->tgid);
+	if (!above)
 		return 0;
-	if (bpf_map_update_elem(&tracked, &tgid, &session, BPF_ANY))
+	member = *above;
+	if (bpf_map_update_elem(&tracked, &tgid, &member, BPF_ANY))
 		COUNT(CLASS_PROCESS, map_full, 1);
-	record = begin_record(CLASS_PROCESS, RECORD_PROCESS_FORKED, sizeof(*record), 0, session);
+	record = begin_record(CLASS_PROCESS, RECORD_PROCESS_FORKED, sizeof(*record), 0,
+			      member.session);
 	if (!record)
 		return 0;
 	record->header.pid = tgid;
@@ -79,7 +81,7 @@ int BPF_PROG(process_executed, struct task_struct *task, int old_pid, void *bprm
 	if (switched_off())
 		return 0;
 	bpf_map_delete_elem(&muted_processes, &tgid);
-	session = session_of(tgid);
+	session = tree_of(tgid);
 	if (!session) {
 		if (!control.discover)
 			return 0;
@@ -116,7 +118,7 @@ int BPF_PROG(process_exited, struct task_struct *task)
 	/* The process ends with its last thread, which need not be its first. */
 	if (switched_off() || task->signal->live.counter)
 		return 0;
-	session = session_of(tgid);
+	session = tree_of(tgid);
 	talked = !bpf_map_delete_elem(&talkers, &tgid);
 	bpf_map_delete_elem(&muted_processes, &tgid);
 	/* Two last threads may both see the count 0: who deletes the entry tells. */

@@ -24,10 +24,12 @@ from agentsight_core.telemetry.ledger import Ledger
 from agentsight_agent.bpf.kernel import Kernel, KernelSettings
 from agentsight_agent.connections import Connections
 from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
+from agentsight_agent.enrich.container_state import Containers
 from agentsight_agent.frames import FrameWriter, Identity
 from agentsight_agent.gpu.attachments import GpuAttachments
 from agentsight_agent.pipeline import Pipeline, ProcessListener
 from agentsight_agent.redact import Redactor
+from agentsight_agent.sessions.filters import Filters, ProcessFilter
 from agentsight_agent.sessions.rules import SessionRule
 from agentsight_agent.sessions.session import Session
 from agentsight_agent.sessions.tracker import SessionTracker
@@ -39,6 +41,7 @@ from agentsight_agent.uncaptured import late_event, unread_event
 
 # The stages of a node, in the order of the way of an event.
 STAGES = (
+    ("filters", "processes"),
     ("kernel", "records"),
     ("drain", "records"),
     ("tls", "bytes"),
@@ -62,6 +65,8 @@ class AgentSettings:
     kernel: KernelSettings = field(default_factory=KernelSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     rules: tuple[SessionRule, ...] = ()
+    include: tuple[ProcessFilter, ...] = ()
+    exclude: tuple[ProcessFilter, ...] = ()
     # The ring is looked at this often; it wakes the agent earlier when it fills.
     poll_s: float = 0.02
     # Longest time that an event waits for others to share a frame.
@@ -92,7 +97,9 @@ class Agent:
         redactor: Redactor,
         sink: FrameSink,
         ledger: Ledger,
+        containers: Containers | None = None,
     ) -> None:
+        self._containers = containers or Containers()
         self._settings = settings
         self._sink = sink
         self._redactor = redactor
@@ -117,7 +124,13 @@ class Agent:
         self._kernel = Kernel(self._settings.kernel)
         self._offset_ns = wall_offset_ns()
         self._tracker = SessionTracker(
-            self._kernel, self._node, self._settings.rules, wall_offset_ns=self._offset_ns
+            self._kernel,
+            self._node,
+            self._settings.rules,
+            wall_offset_ns=self._offset_ns,
+            filters=Filters(self._settings.include, self._settings.exclude),
+            containers=self._containers,
+            judged=self._ledger.stage("filters", "processes"),
         )
         self._attachments = Attachments(self._kernel)
         self._gpu = GpuAttachments(self._kernel)
@@ -189,8 +202,11 @@ class Agent:
         Raises ConfigError, with nothing changed, or ProbeError.
         """
         rules_changed = settings.rules != self._settings.rules
+        filters = Filters(settings.include, settings.exclude)
         if rules_changed:
             self._tracker.set_rules(settings.rules)
+        if (settings.include, settings.exclude) != (self._settings.include, self._settings.exclude):
+            self._pipeline.publish(self._tracker.set_filters(filters, boot_ns()))
         self._kernel.set_discover(settings.kernel.discover)
         self._kernel.watch_network(settings.kernel.network)
         self._connections.apply(settings.http, promote=settings.promote)

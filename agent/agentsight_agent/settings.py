@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agentsight_core.config.filters import ProcessFilterConfig
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.parsers.http1 import HttpSettings
 from agentsight_core.spool.settings import SpoolSettings
 
 from agentsight_agent.agent import AgentSettings
 from agentsight_agent.bpf.kernel import KernelSettings
+from agentsight_agent.sessions.filters import ProcessFilter
 from agentsight_agent.sessions.rules import SessionRule
 
 
@@ -26,6 +28,8 @@ def agent_settings(config: AgentSightConfig) -> AgentSettings:
         ),
         http=HttpSettings(max_body_bytes=capture.max_body_bytes),
         rules=tuple(SessionRule(**rule.model_dump()) for rule in config.sessions.rules),
+        include=_process_filters(config.filters.include),
+        exclude=_process_filters(config.filters.exclude),
         flush_s=capture.flush_interval_ms / 1000,
         promote=capture.discover,
         watch_files=capture.files,
@@ -34,6 +38,13 @@ def agent_settings(config: AgentSightConfig) -> AgentSettings:
         watch_sockets=capture.plain_http,
         local_model_ports=tuple(capture.local_model_ports),
         output_bytes=capture.output_bytes,
+    )
+
+
+def _process_filters(filters: tuple[ProcessFilterConfig, ...]) -> tuple[ProcessFilter, ...]:
+    return tuple(
+        ProcessFilter(**{**one.model_dump(), "labels": tuple(sorted(one.labels.items()))})
+        for one in filters
     )
 
 

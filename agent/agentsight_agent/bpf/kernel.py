@@ -60,6 +60,8 @@ _SOCKETS = {
 _CONTROL = struct.Struct("<IIQIIII")
 # enum verdict
 _MUTED, _WANTED = b"\1", b"\2"
+# struct membership of bpf/lib/sessions.bpf.h
+_MEMBERSHIP = struct.Struct("<QII")
 _SETTINGS = struct.Struct("<QQII")
 _MIN_RING_BYTES = 256 << 10
 _MAX_ARGV_BYTES = 64 << 10
@@ -257,15 +259,17 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._ring.close()
         self._object.close()
 
-    def track(self, pid: int, session: int) -> None:
+    def track(self, pid: int, session: int, *, quiet: bool = False) -> None:
         """Put a process into `session` (not 0); its future children inherit it in the kernel.
+
+        `quiet`: nothing of it and of them is recorded but that they begin, execute and end.
 
         Also lifts a `mute_process`. If the kernel has no room for it, that is counted as `map_full`
         of the class "process".
         """
         if not session:
             raise ValueError("0 is no session")
-        if not self._tracked.update(pid.to_bytes(4, "little"), session.to_bytes(8, "little")):
+        if not self._tracked.update(pid.to_bytes(4, "little"), _MEMBERSHIP.pack(session, quiet, 0)):
             self._untrackable += 1
         self._object.map("muted_processes").delete(pid.to_bytes(4, "little"))
 

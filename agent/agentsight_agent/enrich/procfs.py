@@ -21,6 +21,8 @@ _NS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 class Process:
     """What is known of one process; `session` is 0 while it belongs to none.
 
+    `quiet`: a filter wants nothing recorded of it and of what it starts.
+
     `start_boot_ns` is exact when a kernel record told it, else rounded to a clock tick (10 ms).
     """
 
@@ -34,6 +36,7 @@ class Process:
     comm: str = ""
     container_id: str = ""
     session: int = 0
+    quiet: bool = False
 
 
 def read_process(pid: int, proc: str = PROC) -> Process | None:
@@ -83,6 +86,11 @@ def read_container_id(pid: int, proc: str = PROC) -> str | None:
     """Return the container a process is in, empty for none; None when the process vanished."""
     text = _read(f"{proc}/{pid}/cgroup")
     return None if text is None else container_id(text)
+
+
+def read_cgroup(pid: int, proc: str = PROC) -> str:
+    """Return the text of /proc/PID/cgroup; empty when the process vanished."""
+    return _read(f"{proc}/{pid}/cgroup") or ""
 
 
 def mount_namespace(pid: int | str, proc: str = PROC) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from agentsight_core.pb import events_pb2 as pb
 
 from agentsight_agent.enrich.boot import Node
+from agentsight_agent.enrich.container_state import NONE, Container
 from agentsight_agent.enrich.procfs import Process
 from agentsight_agent.sessions.session import Session
 
@@ -20,7 +21,13 @@ class SessionEvents:
         self._node = node
 
     def started(
-        self, session: Session, root: Process, boot_ns: int, origin: pb.SessionOrigin, rule: str
+        self,
+        session: Session,
+        root: Process,
+        boot_ns: int,
+        origin: pb.SessionOrigin,
+        rule: str,
+        container: Container = NONE,
     ) -> pb.Event:
         """Return the first event of a session."""
         event = self._event(boot_ns, session.id, root.pid)
@@ -38,6 +45,7 @@ class SessionEvents:
                 container_id=root.container_id,
                 node=self._node.name,
                 cluster=self._node.cluster,
+                container=_container(container),
             )
         )
         return event
@@ -71,3 +79,18 @@ class SessionEvents:
     def _event(self, boot_ns: int, session: int, pid: int) -> pb.Event:
         wall_ns = boot_ns + self.wall_offset_ns
         return pb.Event(boot_ns=boot_ns, wall_ns=wall_ns, session=session, pid=pid, tid=pid)
+
+
+def _container(container: Container) -> pb.Container | None:
+    if not container.id:
+        return None
+    return pb.Container(
+        id=container.id,
+        runtime=container.runtime,
+        name=container.name,
+        image=container.image,
+        pod=container.pod,
+        pod_uid=container.pod_uid,
+        namespace=container.namespace,
+        labels=[pb.Label(key=key, value=value) for key, value in sorted(container.labels)],
+    )

@@ -39,7 +39,7 @@ class RuleMatcher:
     def __init__(self, rule: SessionRule) -> None:
         self.rule = rule
         self._argv = _compile(rule) if rule.argv else None
-        self._uid = _uid(rule) if rule.user else None
+        self._uid = user_id(f"session rule {rule.name}", rule.user) if rule.user else None
 
     @property
     def needs_container(self) -> bool:
@@ -72,13 +72,13 @@ def _compile(rule: SessionRule) -> re2._Regexp:
         ) from error
 
 
-def _uid(rule: SessionRule) -> int:
-    if rule.user.isdigit():
-        return int(rule.user)
+def user_id(what: str, user: str) -> int:
+    """Return the number of a user; ConfigError, beginning with `what`, if this node has none."""
+    if user.isdigit():
+        return int(user)
     try:
-        return pwd.getpwnam(rule.user).pw_uid
+        return pwd.getpwnam(user).pw_uid
     except KeyError as error:
         raise ConfigError(
-            f"session rule {rule.name}: this node has no user {rule.user!r}; "
-            "give a name of /etc/passwd or a number"
+            f"{what}: this node has no user {user!r}; give a name of /etc/passwd or a number"
         ) from error

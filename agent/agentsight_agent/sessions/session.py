@@ -12,8 +12,12 @@ from typing import Protocol
 class TrackingKernel(Protocol):
     """What follows processes: `agentsight_agent.bpf.kernel.Kernel`."""
 
-    def track(self, pid: int, session: int) -> None:
-        """Watch process `pid` and all its later children."""
+    def track(self, pid: int, session: int, *, quiet: bool = False) -> None:
+        """Watch process `pid` and all its later children; `quiet`: only that they begin and end."""
+        ...
+
+    def mute_process(self, pid: int) -> None:
+        """Do not look at what `pid` says, until it executes another program."""
         ...
 
     def untrack(self, pid: int) -> None:

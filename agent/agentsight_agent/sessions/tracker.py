@@ -10,13 +10,16 @@ from collections.abc import Iterable
 
 from agentsight_core.ids import session_id
 from agentsight_core.pb import events_pb2 as pb
+from agentsight_core.telemetry.ledger import Stage
 
 from agentsight_agent.enrich import procfs
 from agentsight_agent.enrich.agent_names import agent_name
 from agentsight_agent.enrich.boot import Node
+from agentsight_agent.enrich.container_state import Container, Containers
 from agentsight_agent.enrich.processes import ProcessTable
 from agentsight_agent.enrich.procfs import Process
 from agentsight_agent.sessions.events import SessionEvents
+from agentsight_agent.sessions.filters import EXCLUDED, Candidate, Filters
 from agentsight_agent.sessions.rules import RuleMatcher, SessionRule
 from agentsight_agent.sessions.session import KernelRecord, Session, TrackingKernel
 
@@ -36,12 +39,19 @@ class SessionTracker:
         *,
         wall_offset_ns: int,
         proc: str = procfs.PROC,
+        filters: Filters | None = None,
+        containers: Containers | None = None,
+        judged: Stage | None = None,
     ) -> None:
+        """`judged` counts the processes that filters were asked about."""
         self._events = SessionEvents(node, wall_offset_ns)
         self._kernel = kernel
         self._node = node
         self._rules = [RuleMatcher(rule) for rule in rules]
         self._proc = proc
+        self._filters = filters or Filters()
+        self._containers = containers or Containers(proc=proc)
+        self._judged = judged or Stage("filters", "processes")
         self._processes = ProcessTable(proc)
         self._sessions: dict[int, Session] = {}
         # Sessions that begin when their root executes its program.
@@ -58,6 +68,21 @@ class SessionTracker:
         """
         self._rules = [RuleMatcher(rule) for rule in rules]
 
+    def set_filters(self, filters: Filters, boot_ns: int) -> list[pb.Event]:
+        """Want other processes from now on; return the ends of sessions that are not wanted.
+
+        Processes that were not wanted and now are stay as they are; what starts later is recorded.
+        """
+        self._filters = filters
+        events: list[pb.Event] = []
+        for session in self.sessions:
+            root = self._processes.get(session.root_pid)
+            if root is not None and self._refuses(root, session.agent_name, session.id):
+                events += self._let_go(session, boot_ns)
+        for process in self._processes:
+            self._hush(process)
+        return events
+
     @property
     def sessions(self) -> tuple[Session, ...]:
         """The sessions with a process alive."""
@@ -69,9 +94,9 @@ class SessionTracker:
         return bool(self._sessions or self._expected)
 
     def session_of(self, pid: int) -> int:
-        """Return the session of a process, 0 if it is in none."""
+        """Return the session of a process, 0 if it is in none or nothing of it is wanted."""
         process = self._processes.get(pid)
-        return process.session if process else 0
+        return process.session if process and not process.quiet else 0
 
     def process(self, pid: int) -> Process | None:
         """Return what is known of a process of a session."""
@@ -139,14 +164,51 @@ class SessionTracker:
 
     def stop(self, boot_ns: int) -> list[pb.Event]:
         """End all sessions because the watcher stops."""
-        events = []
-        for session in self.sessions:
-            events.append(self._events.ended(session, boot_ns, watcher_stopped=True))
-            for pid in session.live:
-                self._kernel.untrack(pid)
-                self._processes.remove(pid)
-        self._sessions.clear()
-        return events
+        return [event for session in self.sessions for event in self._let_go(session, boot_ns)]
+
+    def _let_go(self, session: Session, boot_ns: int) -> list[pb.Event]:
+        """Watch a session no longer."""
+        for pid in session.live:
+            self._kernel.untrack(pid)
+            self._processes.remove(pid)
+        del self._sessions[session.id]
+        return [self._events.ended(session, boot_ns, watcher_stopped=True)]
+
+    # ---- what filters say ----
+
+    def _refuses(self, process: Process, name: str, ident: int) -> str:
+        """Return why a process may not be the root of a session, "" if it may; counts it."""
+        if self._filters.is_empty:
+            return ""
+        reason = self._filters.refuses(self._candidate(process, name, ident))
+        self._count(reason)
+        return reason
+
+    def _hush(self, process: Process) -> None:
+        """Have the kernel record no more of a member than its end, if a filter wants it so."""
+        session = self._sessions.get(process.session)
+        if process.quiet or self._filters.is_empty or session is None:
+            return
+        candidate = self._candidate(process, session.agent_name, session.id)
+        process.quiet = self._filters.excludes(candidate)
+        self._count(EXCLUDED if process.quiet else "")
+        if process.quiet:
+            self._kernel.track(process.pid, process.session, quiet=True)
+
+    def _candidate(self, process: Process, name: str, ident: int) -> Candidate:
+        return Candidate(process, self._container(process), name, ident)
+
+    def _container(self, process: Process) -> Container:
+        if not process.container_id:
+            process.container_id = procfs.read_container_id(process.pid, self._proc) or ""
+        return self._containers.of(process.pid, process.container_id)
+
+    def _count(self, reason: str) -> None:
+        self._judged.received += 1
+        if reason:
+            self._judged.filter(reason)
+        else:
+            self._judged.emitted += 1
 
     # ---- how sessions begin ----
 
@@ -162,9 +224,14 @@ class SessionTracker:
         """Begin a session; `executed` is the exec that made a rule match, if that was it."""
         ident = (executed and executed.session) or self._ident(root)
         name = (rule and rule.agent_name) or agent_name(root.exe, root.argv, root.comm)
+        if self._refuses(root, name, ident):
+            self._kernel.untrack(root.pid)
+            self._kernel.mute_process(root.pid)
+            return []
         session = self._sessions[ident] = Session(ident, root.pid, name)
         rule_name = rule.name if rule else ""
-        events = [self._events.started(session, root, boot_ns, origin, rule_name)]
+        container = self._container(root)
+        events = [self._events.started(session, root, boot_ns, origin, rule_name, container)]
         self._admit(session, root)
         events.append(executed or self._events.already_running(root, boot_ns))
         if executed is not None:
@@ -180,6 +247,8 @@ class SessionTracker:
         self._processes.admit(process, session.id)
         session.live.add(process.pid)
         self._kernel.track(process.pid, session.id)
+        if process.pid != session.root_pid:
+            self._hush(process)
         if not self._is_running(process.pid):
             # It ended before it was tracked: the entry would make a stranger with its pid a member.
             self._kernel.untrack(process.pid)
@@ -229,8 +298,11 @@ class SessionTracker:
         if session is None:
             return [event] if event.session else self._on_stranger(event)
         event.session = ident
-        self._processes.admit(self._processes.executed(event), ident)
+        process = self._processes.executed(event)
+        process.quiet = known is not None and same and known.quiet
+        self._processes.admit(process, ident)
         session.live.add(event.pid)
+        self._hush(process)
         return [event]
 
     def _on_stranger(self, event: pb.Event) -> list[pb.Event]:

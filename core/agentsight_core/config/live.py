@@ -34,6 +34,8 @@ LIVE = frozenset(
         "capture.network",
         "capture.max_body_bytes",
         "capture.flush_interval_ms",
+        "filters.include",
+        "filters.exclude",
         "sessions.rules",
         "spool.max_bytes",
         "spool.min_free_bytes",

@@ -10,6 +10,7 @@ from agentsight_core.config.cluster import (
     LoggingConfig,
 )
 from agentsight_core.config.coordination import CoordinationConfig
+from agentsight_core.config.filters import FiltersConfig
 from agentsight_core.config.node import CaptureConfig, NodeConfig, SessionsConfig, SpoolConfig
 from agentsight_core.config.plugins import PluginsConfig
 from agentsight_core.config.section import Section
@@ -27,6 +28,9 @@ class AgentSightConfig(Section):
 
     sessions: SessionsConfig = SessionsConfig()
     """Which processes are agents."""
+
+    filters: FiltersConfig = FiltersConfig()
+    """What is watched and what not."""
 
     spool: SpoolConfig = SpoolConfig()
     """The disk buffer between the agent and the bus."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agentsight_agent.enrich.boot import Node
@@ -61,8 +62,16 @@ class FakeKernel:
 
     tracked: dict[int, int] = field(default_factory=dict)
 
-    def track(self, pid: int, session: int) -> None:
+    quiet: set[int] = field(default_factory=set)
+    muted: set[int] = field(default_factory=set)
+
+    def track(self, pid: int, session: int, *, quiet: bool = False) -> None:
         self.tracked[pid] = session
+        if quiet:
+            self.quiet.add(pid)
+
+    def mute_process(self, pid: int) -> None:
+        self.muted.add(pid)
 
     def untrack(self, pid: int) -> None:
         self.tracked.pop(pid, None)
@@ -116,9 +125,14 @@ class World:
         self.forked, self.executed, self.exited = forked, executed, exited
         self.offset_ns = WALL_OFFSET_NS
 
-    def tracker(self, *rules: SessionRule) -> SessionTracker:
+    def tracker(self, *rules: SessionRule, **parts: Any) -> SessionTracker:
         return SessionTracker(
-            self.kernel, NODE, rules, wall_offset_ns=WALL_OFFSET_NS, proc=str(self.proc.root)
+            self.kernel,
+            NODE,
+            rules,
+            wall_offset_ns=WALL_OFFSET_NS,
+            proc=str(self.proc.root),
+            **parts,
         )
 
 

@@ -35,6 +35,7 @@ def test_promotion_tells_who_the_root_is(world, kinds) -> None:
         container_id=CONTAINER,
         node="node-1",
         cluster="test",
+        container=pb.Container(id=CONTAINER, runtime="docker"),
     )
     assert all(e.session == session and e.boot_ns == 900 * MS for e in events)
     assert all(e.wall_ns == world.offset_ns + 900 * MS for e in events)

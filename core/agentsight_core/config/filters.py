@@ -1,0 +1,60 @@
+"""What of all that the probes could see is wanted: processes, files, hosts."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import Field, field_validator, model_validator
+
+from agentsight_core.config.section import Section
+
+
+class ProcessFilterConfig(Section):
+    """Processes that match all given patterns; one at least must be given."""
+
+    session: str = ""
+    """Glob over the agent's name of the session, or the session's id."""
+
+    executable: str = ""
+    """Glob over the path of the executable, or over its last part when the glob has no slash."""
+
+    user: str = ""
+    """User name or numeric user id."""
+
+    container: str = ""
+    """Container id, or how it begins."""
+
+    image: str = ""
+    """Glob over the image of the container: `ghcr.io/acme/*`."""
+
+    namespace: str = ""
+    """Glob over the Kubernetes namespace of the pod."""
+
+    labels: dict[str, str] = Field(default={})
+    """Labels of the pod and globs over their values: `{team: "search*"}`."""
+
+    @field_validator("container", mode="after")
+    @classmethod
+    def _is_hexadecimal(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[0-9a-f]{4,64}", value):
+            raise ValueError("must be 4 to 64 hexadecimal digits, how a container id begins")
+        return value
+
+    @model_validator(mode="after")
+    def _says_something(self) -> ProcessFilterConfig:
+        if self == type(self).model_construct():
+            raise ValueError(
+                f"matches every process: give one of {', '.join(type(self).model_fields)}"
+            )
+        return self
+
+
+class FiltersConfig(Section):
+    """What is watched and what not; what is filtered is counted as such, never as lost."""
+
+    include: tuple[ProcessFilterConfig, ...] = ()
+    """Sessions begin only with processes that match one of these; empty: with any."""
+
+    exclude: tuple[ProcessFilterConfig, ...] = ()
+    """Processes that match one of these begin no session; in sessions of others only their begin
+    and end is recorded, and that of what they start."""
