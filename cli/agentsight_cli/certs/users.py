@@ -36,18 +36,27 @@ class Rights:
 
 def agent_rights(cluster: str, node: str) -> Rights:
     """Return what the agent on `node` may do."""
-    config = f"KV_{subjects.CONFIG}"
-    status = f"$KV.{subjects.STATUS}.agent.{subjects.token(node)}"
+    events, inbox = subjects.node_events(cluster, node), subjects.node_inbox(node)
+    return _agent_rights(events, subjects.token(node), inbox)
+
+
+def shared_agent_rights(cluster: str) -> Rights:
+    """Return what agents of all nodes may do that share a credential: write for each other."""
+    events = f"ev.{subjects.token(cluster)}.*.*"
+    return _agent_rights(events, "*", subjects.shared_inbox())
+
+
+def _agent_rights(events: str, node: str, inbox: str) -> Rights:
+    status = f"$KV.{subjects.STATUS}.agent.{node}"
     return Rights(
         publish=[
-            subjects.node_events(cluster, node),
-            f"$JS.API.STREAM.MSG.GET.{config}",
+            events,
+            f"$JS.API.STREAM.MSG.GET.KV_{subjects.CONFIG}",
             # What it runs, and how it is.
             status,
             f"{status}.note",
-            f"$KV.{subjects.STATUS}.agent.{subjects.token(node)}.note",
         ],
-        subscribe=[f"{subjects.node_inbox(node)}.>"],
+        subscribe=[f"{inbox}.>"],
     )
 
 
@@ -108,10 +117,16 @@ def kept_seed(path: Path) -> str:
 
 def server_config(folder: Path, users: Sequence[tuple[str, str, Rights]]) -> str:
     """Return a fragment for nats-server; `users` are (name, public key, rights)."""
-    entries = "\n".join(_user(*user) for user in users)
     return f"""\
 # Made by `agentsight certs`. In nats-server's configuration: include "nats-users.conf"
 {_tls(folder)}
+{authorization(users)}"""
+
+
+def authorization(users: Sequence[tuple[str, str, Rights]]) -> str:
+    """Return the block that says who may do what; `users` are (name, public key, rights)."""
+    entries = "\n".join(_user(*user) for user in users)
+    return f"""\
 authorization {{
   users: [
 {entries}

@@ -58,7 +58,7 @@ def make_set(folder: Path, wanted: Wanted) -> list[tuple[Path, str]]:
     except OSError as error:
         raise ConfigError(f"{folder} cannot be used: {error.strerror}") from error
     _make_certificates(folder, wanted)
-    _make_keys(folder)
+    make_keys(folder)
     known = _write_users(folder, wanted)
     write_private(folder / "nats-routes.conf", users.route_config(folder))
     _write_configs(folder, wanted, known)
@@ -106,7 +106,8 @@ def _issue(
         authority.issue(folder, name, names, wanted.days)
 
 
-def _make_keys(folder: Path) -> None:
+def make_keys(folder: Path) -> None:
+    """Make the sealing keys that are missing in `folder`."""
     if not (folder / FRAMES_PRIVATE).exists():
         private, public = sealing.new_frames_pair()
         write_private(folder / FRAMES_PRIVATE, private)

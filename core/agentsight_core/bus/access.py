@@ -20,12 +20,13 @@ def connection_settings(
 ) -> ConnectionSettings:
     """Return how to reach the bus; `name` is shown by its monitoring.
 
-    Whoever has an nkey receives answers under its own name only: that of its `node`, else `name`.
+    Whoever has an nkey receives answers under its own name only: that of its `node`, else `name`;
+    agents that share one, under what `bus.inbox` says.
     Raises ConfigError when a file that the configuration names cannot be used.
     """
     bus = config.bus
     group_file = config.security.seal.group_file
-    inbox = subjects.node_inbox(node) if node else subjects.role_inbox(name)
+    own = subjects.node_inbox(node) if node else subjects.role_inbox(name)
     return ConnectionSettings(
         bus.servers,
         name,
@@ -35,7 +36,7 @@ def connection_settings(
         if bus.tls.ca_file
         else None,
         tls_first=bus.tls.handshake_first,
-        inbox_prefix=inbox if bus.nkey_file else "",
+        inbox_prefix=(bus.inbox or own) if bus.nkey_file else "",
         group_keys=GroupKeys(group_file) if group_file else None,
         connect_seconds=connect_seconds,
     )

@@ -73,6 +73,11 @@ def role_inbox(role: str) -> str:
     return f"_INBOX_{token(role)}"
 
 
+def shared_inbox() -> str:
+    """Return the same for agents of all nodes, where they share a credential (`bus.inbox`)."""
+    return "_INBOX_agents"
+
+
 def sealed_place(subject: str) -> bytes:
     """Return what a sealed message on `subject` is bound to: the subject it was written to.
 

@@ -36,6 +36,10 @@ class BusConfig(Section):
     nkey_file: Path | None = None
     """File that holds the seed of the nkey by which this process is known to the servers."""
 
+    inbox: Annotated[str, Field(pattern=r"^(_INBOX_[A-Za-z0-9_-]+)?$", max_length=63)] = ""
+    """Prefix of the subjects on which answers are received, for agents of many nodes that share
+    an nkey: `_INBOX_agents`; empty means one of this node's or role's own."""
+
     port: Port = 0
     """TCP port of the embedded server on 127.0.0.1; 0 takes a free one."""
 
