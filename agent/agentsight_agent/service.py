@@ -8,11 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from agentsight_core.bus.access import connection_settings
 from agentsight_core.bus.connection import ConnectionSettings, connect
@@ -36,8 +34,10 @@ from agentsight_core.telemetry.process import process_registry
 from agentsight_agent.agent import STAGES, Agent
 from agentsight_agent.enrich.boot import Node, boot_ns, read_node, wall_offset_ns
 from agentsight_agent.redact import CaptureMode, Redactor
+from agentsight_agent.redact.key import redaction_key
 from agentsight_agent.settings import agent_settings, spool_folder, spool_settings
 from agentsight_agent.sources import PluginSource
+from agentsight_agent.spool_metrics import SpoolCollector
 from agentsight_agent.uncaptured import UncapturedCollector
 
 _log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
     registry.register(CertificateCollector(certificate_files(config)))
     registry.register(UncapturedCollector(lambda: agent.uncaptured))
     registry.register(ConfigCollector(live))
+    registry.register(SpoolCollector(spool, lambda: spool_settings(live.config).max_bytes))
     settings = TelemetrySettings(config.node.telemetry_host, config.node.telemetry_port)
     async with (
         spool,
@@ -150,16 +151,6 @@ async def _apply(agent: Agent, redactor: Redactor, spool: Spool, config: AgentSi
     agent.apply(agent_settings(config))
     redactor.set_mode(CaptureMode(config.capture.mode))
     spool.apply(spool_settings(config))
-
-
-def redaction_key(state_dir: Path) -> bytes:
-    """Return the key that makes equal secrets recognizable as equal, made on first use."""
-    path = state_dir / "redaction.key"
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
-    return path.read_bytes()
 
 
 class _Delivery:

@@ -44,7 +44,7 @@ from agentsight_aggregator.settings import (
     plugin_limits,
     telemetry_settings,
 )
-from agentsight_aggregator.status_metrics import StatusCollector
+from agentsight_aggregator.status_metrics import StatusCollector, WorkCollector
 from agentsight_aggregator.worker.aggregator import Aggregator
 
 _log = logging.getLogger(__name__)
@@ -183,6 +183,8 @@ class Service:
         registry.register(CertificateCollector(certificate_files(self._config)))
         registry.register(ConfigCollector(self._live))
         registry.register(StatusCollector(self._note))
+        aggregator = self._aggregator
+        registry.register(WorkCollector(aggregator.lags, lambda: aggregator.fenced_writes))
         return TelemetryServer(registry, self.ledger, settings=telemetry_settings(self._config))
 
 

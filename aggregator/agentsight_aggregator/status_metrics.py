@@ -5,11 +5,14 @@ Must not keep anything: a scrape shows what the note would say now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from agentsight_core.pb.api_pb2 import CoordinationStatus, ExportStatus, MemberStatus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from agentsight_aggregator.worker.partition import Lag
 
 
 class StatusCollector(Collector):
@@ -33,6 +36,39 @@ class StatusCollector(Collector):
         yield from _exports(note.exports)
         if note.HasField("coordination"):
             yield from _coordination(note.coordination)
+
+
+class WorkCollector(Collector):
+    """Shows how far the owned partitions are behind, and the writes that were refused."""
+
+    def __init__(
+        self, lags: Callable[[], Mapping[int, Lag]], fenced_writes: Callable[[], int]
+    ) -> None:
+        self._lags = lags
+        self._fenced_writes = fenced_writes
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield two series for each owned partition, and the sum of refusals."""
+        seconds = GaugeMetricFamily(
+            "agentsight_partition_lag_seconds",
+            "Age of the last message read; the partition's clock keeps it below its interval.",
+            labels=("partition",),
+        )
+        messages = GaugeMetricFamily(
+            "agentsight_partition_lag_messages",
+            "Messages of the partition's log that wait behind the last one read.",
+            labels=("partition",),
+        )
+        now_s = time.time()
+        for partition, lag in sorted(self._lags().items()):
+            seconds.add_metric((str(partition),), max(0.0, now_s - lag.read_until_s))
+            messages.add_metric((str(partition),), lag.messages)
+        yield from (seconds, messages)
+        yield CounterMetricFamily(
+            "agentsight_fenced_writes",
+            "Writes that were refused because another owner had written.",
+            value=self._fenced_writes(),
+        )
 
 
 def _exports(exports: Iterable[ExportStatus]) -> Iterator[Metric]:

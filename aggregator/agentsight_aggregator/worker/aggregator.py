@@ -19,7 +19,7 @@ from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_aggregator.coordination.coordinator import Assignment, Coordinator
 from agentsight_aggregator.worker.answers import Fenced
-from agentsight_aggregator.worker.partition import PartitionWorker, WorkerSettings
+from agentsight_aggregator.worker.partition import Lag, PartitionWorker, WorkerSettings
 from agentsight_aggregator.worker.trimming import trim_events
 
 _log = logging.getLogger(__name__)
@@ -75,6 +75,14 @@ class Aggregator:
         """Return for each owned partition up to which sequence of EVENTS it is answered."""
         return {
             assignment: worker.position
+            for assignment, worker in self._workers.items()
+            if self._coordinator.owns(assignment)
+        }
+
+    def lags(self) -> Mapping[int, Lag]:
+        """Return for each owned partition how far it is behind, also while it is not taken yet."""
+        return {
+            assignment.partition: worker.lag
             for assignment, worker in self._workers.items()
             if self._coordinator.owns(assignment)
         }

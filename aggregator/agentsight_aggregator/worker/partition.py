@@ -57,6 +57,16 @@ class WorkerSettings:
     opener: Opener | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a worker is behind its log."""
+
+    # Messages that wait behind the last one that was read, as the server said with it.
+    messages: int
+    # When the last one was written, Unix s. The partition's clock writes one every `tick_seconds`.
+    read_until_s: float
+
+
 class PartitionWorker:
     """Works on one partition from `run` until `stop`, a refusal, or a failure of the bus."""
 
@@ -104,6 +114,11 @@ class PartitionWorker:
     def position(self) -> int:
         """Sequence in EVENTS of the last message whose findings are written."""
         return self._folding.position if self._folding else 0
+
+    @property
+    def lag(self) -> Lag:
+        """How far behind the log the worker is."""
+        return Lag(self._reader.pending, self._reader.written_s)
 
     def stop(self) -> None:
         """Let `run` save a checkpoint and return, now if it only waits for messages."""

@@ -15,7 +15,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 
 import nats
 from agentsight_core.bus import subjects
@@ -74,6 +74,10 @@ class PartitionReader:
         self.position = 0
         # How often it had to start over.
         self.restarts = 0
+        # When that message was written into the stream, Unix s; at first, when reading began.
+        self.written_s = time()
+        # How many more the stream had then.
+        self.pending = 0
 
     async def start(self, position: int) -> None:
         """Deliver from behind `position` on; raises ConfigError if the stream ends before it."""
@@ -152,6 +156,8 @@ class PartitionReader:
                 break
             self._next_delivery += 1
             self.position = numbers.stream
+            self.written_s = message.metadata.timestamp.timestamp()
+            self.pending = message.metadata.num_pending
             accepted.append(_delivery(message))
         return accepted
 

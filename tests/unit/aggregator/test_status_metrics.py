@@ -1,4 +1,7 @@
-from agentsight_aggregator.status_metrics import StatusCollector
+import time
+
+from agentsight_aggregator.status_metrics import StatusCollector, WorkCollector
+from agentsight_aggregator.worker.partition import Lag
 from agentsight_core.pb.api_pb2 import (
     CoordinationStatus,
     ExportStatus,
@@ -36,3 +39,14 @@ def test_exporters_and_the_group_are_shown_as_the_note_has_them() -> None:
 
 def test_a_process_without_a_group_says_nothing_about_one() -> None:
     assert page(MemberStatus()) == ["agentsight_partitions_owned 0.0"]
+
+
+def test_a_partition_that_is_not_read_falls_behind() -> None:
+    registry = CollectorRegistry()
+    lags = {3: Lag(messages=7, read_until_s=time.time() - 60)}
+    registry.register(WorkCollector(lambda: lags, lambda: 2))
+    values = {sample.name: sample for family in registry.collect() for sample in family.samples}
+    assert values["agentsight_partition_lag_messages"].value == 7
+    assert values["agentsight_partition_lag_messages"].labels == {"partition": "3"}
+    assert 60 <= values["agentsight_partition_lag_seconds"].value < 120
+    assert values["agentsight_fenced_writes_total"].value == 2
