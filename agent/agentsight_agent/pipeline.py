@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.telemetry.ledger import Ledger
@@ -26,7 +26,6 @@ from agentsight_agent.bpf.records import (
 from agentsight_agent.connections import Connections
 from agentsight_agent.frames import FrameWriter, Rank
 from agentsight_agent.redact import Redactor
-from agentsight_agent.sessions.tracker import SessionTracker
 from agentsight_agent.stdio import StdioStreams
 
 
@@ -38,12 +37,28 @@ class ProcessListener:
     on_exit: Callable[[int], None]
 
 
+class ProcessFollower(Protocol):
+    """Who knows which process belongs to which session."""
+
+    def set_wall_offset(self, wall_offset_ns: int) -> None:
+        """Take what Unix time is ahead of boot time."""
+        ...
+
+    def on_process(self, record: ProcessRecord) -> list[pb.Event]:
+        """Take a record; return the events to publish."""
+        ...
+
+    def stop(self, boot_ns: int) -> list[pb.Event]:
+        """End all sessions because the watcher stops."""
+        ...
+
+
 class Pipeline:
     """Drained batches in, frames out."""
 
     def __init__(
         self,
-        tracker: SessionTracker,
+        tracker: ProcessFollower,
         connections: Connections,
         streams: StdioStreams,
         redactor: Redactor,

@@ -117,6 +117,13 @@ def record(
         typer.Option("--output", "-o", metavar="FILE", help="Recording to write; a new file."),
     ] = None,
     capture: Capture = None,
+    proxy: Annotated[
+        bool,
+        typer.Option(
+            "--proxy",
+            help="No probes, no root: a proxy on loopback reads what is said to models.",
+        ),
+    ] = False,
     json_summary: Json = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Do not print the tree at the end.")
@@ -131,7 +138,7 @@ def record(
 
     found = configuration(config, None, {"capture.mode": capture})
     show = "json" if json_summary else "nothing" if quiet else "tree"
-    raise typer.Exit(recorded.run(command, found, output, show))
+    raise typer.Exit(recorded.run(command, found, output, show, proxy=proxy))
 
 
 @app.command()

@@ -12,24 +12,41 @@ from agentsight_core.config import AgentSightConfig
 from agentsight_core.telemetry.links import Link, close_ledger
 
 from agentsight_cli import output as out
-from agentsight_cli import record, summary, tree
+from agentsight_cli import summary, tree
+from agentsight_cli.recording import Recorded
 from agentsight_cli.replay import Replay
 
 # Hand-overs that have to agree when the recording is closed.
 LINKS = (Link(("kernel",), ("drain",)),)
 
 
-def run(command: Sequence[str], config: AgentSightConfig, file: Path | None, show: str) -> int:
-    """Record `command` and show the result ("tree", "json", "nothing"); return its exit status."""
+def run(
+    command: Sequence[str],
+    config: AgentSightConfig,
+    file: Path | None,
+    show: str,
+    *,
+    proxy: bool = False,
+) -> int:
+    """Record `command` and show the result ("tree", "json", "nothing"); return its exit status.
+
+    `proxy`: without probes, by a recording proxy.
+    """
     path = file or Path(time.strftime("agentsight-%Y%m%d-%H%M%S.rec"))
-    recorded = record.run(command, config, path)
+    # Each of them imports what only it needs: the proxy runs where there is no eBPF.
+    if proxy:
+        from agentsight_cli.record_proxy import run as watch  # noqa: PLC0415
+    else:
+        from agentsight_cli.record import run as watch  # noqa: PLC0415
+    recorded = watch(command, config, path)
     if show != "nothing":
-        _show(path, recorded.ledger, show)
+        _show(path, recorded, show)
     print(f"agentsight: the recording is {path}", file=sys.stderr)
     return recorded.exit_status
 
 
-def _show(path: Path, stages: list[dict[str, object]], show: str) -> None:
+def _show(path: Path, recorded: Recorded, show: str) -> None:
+    stages = recorded.ledger
     replay = Replay(build_fold())
     findings = list(replay.findings([str(path)]))
     for line in (*replay.warnings, *replay.errors):
@@ -41,8 +58,10 @@ def _show(path: Path, stages: list[dict[str, object]], show: str) -> None:
             stages=stages,
             events_lost=close_ledger([stages], LINKS).lost_count,
         )
-        out.print_json(found, sys.stdout)
+        out.print_json({**found, "unseen": recorded.unseen}, sys.stdout)
         return
     sys.stdout.flush()
     out.print_tree(tree.build_tree(findings), sys.stderr)
     out.print_ledger(stages, sys.stderr)
+    for line in recorded.unseen:
+        print(f"agentsight: not seen: {line}", file=sys.stderr)

@@ -10,10 +10,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from agentsight_core.ids import digest
 
 _MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _CLOCK_SAMPLES = 5
+# Counts suspended time too; on macOS that is what CLOCK_MONOTONIC does.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,20 @@ def read_node(cluster: str, name: str = "", proc: str = "/proc") -> Node:
     """Return this machine's identity; `name` replaces the host name.
 
     The agent id is a hash of cluster and machine id (machine-id(5)); a machine without one, as
-    minimal containers are, is named by its host name. Raises OSError without /proc.
+    minimal containers are, is named by its host name.
     """
-    boot_id = Path(proc, "sys/kernel/random/boot_id").read_text().strip()
+    boot_id = _read_boot_id(Path(proc, "sys/kernel/random/boot_id"))
     node = name or os.uname().nodename
     agent_id = digest("agent", cluster, machine_id() or node, size=8).hex()
     return Node(name=node, cluster=cluster, boot_id=boot_id, agent_id=agent_id)
+
+
+def _read_boot_id(file: Path) -> str:
+    """Return what names this run of the kernel: Linux' id; elsewhere when it began, in seconds."""
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        return f"{psutil.boot_time():.0f}"
 
 
 def machine_id(files: tuple[str, ...] = _MACHINE_ID_FILES) -> str:
@@ -52,7 +63,7 @@ def machine_id(files: tuple[str, ...] = _MACHINE_ID_FILES) -> str:
 
 def boot_ns() -> int:
     """Return the time since boot in nanoseconds, suspended time included."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return time.clock_gettime_ns(_CLOCK)
 
 
 def wall_offset_ns() -> int:

@@ -1,0 +1,88 @@
+"""Turns what a back end gives into frames: the same pipeline as behind the eBPF probes.
+
+For one session. Must not know which back end it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from agentsight_core.parsers.http1 import HttpSettings
+from agentsight_core.recordings.frames import FrameSink
+from agentsight_core.telemetry.ledger import Ledger
+
+from agentsight_agent.backends.backend import Backend, NoSwitches
+from agentsight_agent.backends.tree import ProcessTree
+from agentsight_agent.connections import Connections
+from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
+from agentsight_agent.frames import FrameWriter, Identity
+from agentsight_agent.pipeline import Pipeline, ProcessListener
+from agentsight_agent.redact import Redactor
+from agentsight_agent.stdio import StdioStreams
+
+# The stages of such a recording, in the order of the way of an event.
+STAGES = (
+    ("drain", "records"),
+    ("tls", "bytes"),
+    ("http", "messages"),
+    ("events", "events"),
+)
+
+
+class BackendWatcher:
+    """Drains a back end into a sink."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        tree: ProcessTree,
+        node: Node,
+        redactor: Redactor,
+        sink: FrameSink,
+        ledger: Ledger,
+        http: HttpSettings,
+    ) -> None:
+        self._backend = backend
+        self._sink = sink
+        for name, unit in STAGES:
+            ledger.stage(name, unit)
+        identity = Identity(node.agent_id, time.time_ns(), node.name, node.cluster)
+        self._frames = FrameWriter(identity, sink, ledger.stage("events", "events"))
+        off = NoSwitches()
+        self._pipeline = Pipeline(
+            tree,
+            Connections(tree, redactor, off, ledger, http, promote=False),
+            StdioStreams(tree, redactor, off, ledger),
+            redactor,
+            self._frames,
+            ProcessListener(on_exec=_nothing, on_exit=_nothing),
+            ledger,
+        )
+
+    async def run(self, stop: asyncio.Event, period_s: float) -> None:
+        """Drain every `period_s` until `stop` is set."""
+        while not stop.is_set():
+            self.drain()
+            try:
+                async with asyncio.timeout(period_s):
+                    await stop.wait()
+            except TimeoutError:
+                continue
+
+    def drain(self) -> None:
+        """Take what there is, as of now."""
+        offset_ns = wall_offset_ns()
+        self._pipeline.take(self._backend.drain(offset_ns), offset_ns)
+        self._frames.flush()
+
+    async def finish(self) -> None:
+        """Take the rest and end what is open."""
+        self.drain()
+        self._pipeline.stop(boot_ns(), wall_offset_ns())
+        await self._sink.drain()
+
+
+def _nothing(pid: int) -> None:
+    """Keep no probes where there are none."""
+    del pid
