@@ -16,9 +16,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 
 
-def session_log() -> AgentLog:
+def session_log(namespace: str = "") -> AgentLog:
     log = AgentLog()
     log.start(0)
+    if namespace:
+        log.events[0].session_started.container.namespace = namespace
     task = user("Fetch and write.")
     fetch = [tool_use("t1", "bash", command="curl -s example")]
     log.call(1, 2, [task], fetch)
@@ -36,11 +38,10 @@ def session_log() -> AgentLog:
     return log
 
 
-def folded() -> tuple[PartitionFold, dict[str, str]]:
+def folded(namespace: str = "") -> tuple[PartitionFold, dict[str, str]]:
     fold = build_fold()
-    traces = {
-        item.span.name: item.span.trace_id.hex() for item in findings_of(fold, session_log().events)
-    }
+    found = findings_of(fold, session_log(namespace).events)
+    traces = {item.span.name: item.span.trace_id.hex() for item in found}
     return fold, traces
 
 
@@ -73,15 +74,13 @@ def test_effects_are_counted_under_the_tool_that_had_them() -> None:
     assert found["edit", "file_written"] == 12
 
 
-def test_calls_are_summed_up_by_the_user_of_the_session() -> None:
-    fold, _ = folded()
-    users = {
-        dict(sample.labels)["user.id"]: sample.value
-        for sample in fold.samples()
-        if sample.name == "agentsight.user.calls"
-    }
-    assert list(users.values()) == [3]
-    assert next(iter(users)).isdigit()
+def test_calls_are_summed_up_by_user_and_namespace() -> None:
+    fold, _ = folded("team-a")
+    rows = [sample for sample in fold.samples() if sample.name == "agentsight.user.calls"]
+    assert [row.value for row in rows] == [3]
+    labels = dict(rows[0].labels)
+    assert labels["user.id"].isdigit()
+    assert labels["k8s.namespace.name"] == "team-a"
 
 
 def test_a_bucket_names_the_trace_of_its_newest_measurement() -> None:
