@@ -33,6 +33,10 @@ from agentsight_core.telemetry.process import process_registry
 
 from agentsight_agent.agent import STAGES, Agent
 from agentsight_agent.enrich.boot import Node, boot_ns, read_node, wall_offset_ns
+from agentsight_agent.enrich.container_state import Containers
+from agentsight_agent.kubernetes.client import ApiSettings
+from agentsight_agent.kubernetes.informer import PodCollector, PodInformer
+from agentsight_agent.kubernetes.pods import PodTable
 from agentsight_agent.redact import CaptureMode, Redactor
 from agentsight_agent.redact.key import redaction_key
 from agentsight_agent.settings import agent_settings, spool_folder, spool_settings
@@ -45,6 +49,8 @@ _log = logging.getLogger(__name__)
 _DRAIN_S = 20.0
 _RECONNECT_S = 1.0
 _NOTE_S = 1.0
+# Sessions that begin before the pods are known have none.
+_PODS_S = 5.0
 
 # What each stage gives on, the next one takes.
 LINKS = (
@@ -64,16 +70,23 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
     spool = Spool(spool_folder(config), spool_settings(config), ledger.stage("spool", "frames"))
     public_file = config.security.seal.frames_public_file
     sealer = Sealer(public_file) if public_file else None
-    agent = Agent(replace(agent_settings(config), sealer=sealer), node, redactor, spool, ledger)
+    informer = _pod_informer(config, node)
+    containers = Containers(informer.pods.find if informer else None)
+    agent = Agent(
+        replace(agent_settings(config), sealer=sealer), node, redactor, spool, ledger, containers
+    )
     note = EpochNote(config.node.state_dir / "epoch.json")
     registry = process_registry(ledger, "agent")
     registry.register(CertificateCollector(certificate_files(config)))
     registry.register(UncapturedCollector(lambda: agent.uncaptured))
     registry.register(ConfigCollector(live))
     registry.register(SpoolCollector(spool, lambda: spool_settings(live.config).max_bytes))
+    if informer:
+        registry.register(PodCollector(informer))
     settings = TelemetrySettings(config.node.telemetry_host, config.node.telemetry_port)
     async with (
         spool,
+        _followed(informer),
         _publishing(spool, live, node.name, ledger) as delivery,
         agent,
         TelemetryServer(registry, ledger, links=LINKS, settings=settings) as telemetry,
@@ -115,6 +128,26 @@ async def _sources(agent: Agent, config: AgentSightConfig, ledger: Ledger) -> As
                 plugins.max_failures,
             )
             await stack.enter_async_context(source)
+        yield
+
+
+def _pod_informer(config: AgentSightConfig, node: Node) -> PodInformer | None:
+    """Return who follows the pods of this node, if that is asked for; raises ConfigError."""
+    asked = config.kubernetes
+    if not asked.enabled:
+        return None
+    settings = ApiSettings(
+        asked.node_name or node.name, asked.api_url, asked.token_file, asked.ca_file
+    )
+    return PodInformer(settings, PodTable(asked.labels))
+
+
+@contextlib.asynccontextmanager
+async def _followed(informer: PodInformer | None) -> AsyncIterator[None]:
+    """Follow the pods; wait for them a little, but not for ever."""
+    with informer or contextlib.nullcontext():
+        if informer and not await asyncio.to_thread(informer.wait_listed, _PODS_S):
+            _log.warning("the pods of this node are not known yet; sessions begin without them")
         yield
 
 

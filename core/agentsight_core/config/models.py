@@ -11,6 +11,7 @@ from agentsight_core.config.cluster import (
 )
 from agentsight_core.config.coordination import CoordinationConfig
 from agentsight_core.config.filters import FiltersConfig
+from agentsight_core.config.kubernetes import KubernetesConfig
 from agentsight_core.config.node import CaptureConfig, NodeConfig, SessionsConfig, SpoolConfig
 from agentsight_core.config.plugins import PluginsConfig
 from agentsight_core.config.section import Section
@@ -31,6 +32,9 @@ class AgentSightConfig(Section):
 
     filters: FiltersConfig = FiltersConfig()
     """What is watched and what not."""
+
+    kubernetes: KubernetesConfig = KubernetesConfig()
+    """Pods of the node."""
 
     spool: SpoolConfig = SpoolConfig()
     """The disk buffer between the agent and the bus."""
