@@ -58,12 +58,15 @@ async def gather(bus: Bus) -> Evidence:
     return Evidence(
         events=await read_stream(bus, subjects.EVENTS),
         findings=await read_stream(bus, subjects.FINDINGS),
-        letters=await read_stream(bus, subjects.DLQ),
+        letters=await read_stream(bus, subjects.DLQ, opened=False),
     )
 
 
-async def read_stream(bus: Bus, stream: str) -> list[Stored]:
-    """Return all messages of `stream`, in order; raises Retryable when that stops in the middle."""
+async def read_stream(bus: Bus, stream: str, *, opened: bool = True) -> list[Stored]:
+    """Return all messages of `stream`, in order; raises Retryable when that stops in the middle.
+
+    Not `opened`: as they are stored. A letter is sealed for the place where its finding was.
+    """
     last = (await bus.stream_state(stream)).state.last_seq
     found: list[Stored] = []
     if not (await bus.stream_state(stream)).state.messages:
@@ -76,21 +79,21 @@ async def read_stream(bus: Bus, stream: str) -> list[Stored]:
         while not found or found[-1].sequence < last:
             with translated(f"reading {stream}"):
                 messages = await subscription.fetch(500, timeout=5)
-            found += [_stored(bus, message) for message in messages]
+            found += [_stored(bus if opened else None, message) for message in messages]
     finally:
         with contextlib.suppress(Retryable), translated("unsubscribing"):
             await subscription.unsubscribe()
     return found
 
 
-def _stored(bus: Bus, message: object) -> Stored:
+def _stored(bus: Bus | None, message: object) -> Stored:
     headers = message.headers or {}  # type: ignore[attr-defined]  # the library has no types
     metadata = message.metadata  # type: ignore[attr-defined]
     return Stored(
         subject=message.subject,  # type: ignore[attr-defined]
         sequence=metadata.sequence.stream,
         time_s=metadata.timestamp.timestamp(),
-        data=bus.content(message),
+        data=bus.content(message) if bus else message.data,  # type: ignore[attr-defined]
         input=headers.get(subjects.INPUT, ""),
         writer=headers.get(subjects.WRITER, ""),
         replayed=subjects.REPLAYED in headers,
