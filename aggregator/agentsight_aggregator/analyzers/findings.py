@@ -153,17 +153,20 @@ def storable(text: str) -> str:
 
 def _resource(session: SessionState) -> tuple[pb.Attribute, ...]:
     """Return what the observed agent is; nothing about the observer."""
-    return _resource_of(session.agent_name, session.node, session.container_id, session.cluster)
+    return _resource_of(
+        session.agent_name, session.node, session.container_id, session.cluster, session.place
+    )
 
 
 @lru_cache(maxsize=1024)
 def _resource_of(
-    agent_name: str, node: str, container_id: str, cluster: str
+    agent_name: str, node: str, container_id: str, cluster: str, place: tuple[tuple[str, str], ...]
 ) -> tuple[pb.Attribute, ...]:
-    texts = {
+    values: dict[str, AttributeValue] = {
         "service.name": agent_name,
         "host.name": node,
         "container.id": container_id,
         "agentsight.cluster": cluster,
+        **{key: [text] if key == "container.image.tags" else text for key, text in place},
     }
-    return tuple(to_attributes({key: text for key, text in texts.items() if text}))
+    return tuple(to_attributes({key: value for key, value in values.items() if value}))

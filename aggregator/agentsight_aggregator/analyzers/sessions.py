@@ -46,7 +46,31 @@ def begin(session: SessionState, event: events.Event) -> None:
     session.imported = started.origin == events.SESSION_ORIGIN_IMPORT
     session.uid = -1 if session.imported else started.uid
     session.namespace = storable(started.container.namespace)
+    session.place = _place(started.container)
     session.start_ns = min(session.start_ns, event.wall_ns)
+
+
+def _image(reference: str) -> tuple[str, str]:
+    """Return name and tag of an image: "acme/web:3" is ("acme/web", "3"); a digest stays."""
+    folder, slash, last = reference.rpartition("/")
+    name, colon, tag = last.partition(":")
+    return (f"{folder}{slash}{name}", tag) if colon and "@" not in last else (reference, "")
+
+
+def _place(container: events.Container) -> tuple[tuple[str, str], ...]:
+    """Return what is known of a container in the names of OTel's resources (container, k8s)."""
+    image, tag = _image(container.image)
+    texts = {
+        "container.name": container.name,
+        "container.image.name": image,
+        "container.image.tags": tag,
+        "container.runtime.name": container.runtime,
+        "k8s.pod.name": container.pod,
+        "k8s.pod.uid": container.pod_uid,
+        "k8s.namespace.name": container.namespace,
+        **{f"k8s.pod.label.{label.key}": label.value for label in container.labels},
+    }
+    return tuple((key, storable(text)) for key, text in texts.items() if text)
 
 
 class Sessions:

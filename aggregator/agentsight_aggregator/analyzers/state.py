@@ -255,6 +255,8 @@ class SessionState(msgspec.Struct):
     uid: int = -1
     # Of Kubernetes; "" = it runs in no pod, or in one that is not known.
     namespace: str = ""
+    # Container and pod as attributes of the resource.
+    place: tuple[tuple[str, str], ...] = ()
     argv: tuple[str, ...] = ()
     cwd: str = ""
     root_pid: int = 0
