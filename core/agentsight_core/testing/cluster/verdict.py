@@ -23,6 +23,7 @@ from agentsight_core.pb.findings_pb2 import Finding
 from agentsight_core.sealing import Opener
 from agentsight_core.testing.cluster.evidence import Evidence, Stored
 from agentsight_core.testing.cluster.ledger import LedgerOfUnits
+from agentsight_core.testing.cluster.states import first_difference
 from agentsight_core.testing.cluster.units import digest_of, unit_of
 
 _SHOWN = 5
@@ -237,7 +238,8 @@ def _check_replay(
         if stored != list(again.findings):
             verdict.replay.append(f"{about}: {_difference(stored, again.findings)}")
         if saved.state != again.state:
-            verdict.replay.append(f"{about}: the state is not that of the replay")
+            where = first_difference(saved.state, again.state)
+            verdict.replay.append(f"{about}: the state is not that of the replay: {where}")
     if calls != verdict.units:
         verdict.counters.append(f"{calls} calls are counted, {verdict.units} units are stored")
     if seen.poison and not evidence.letters:
