@@ -132,7 +132,8 @@ class Meter:
         found.counts[bucket] += 1
         found.sum += value
         if trace_id:
-            found.exemplars[bucket] = Exemplar(value, trace_id, time_ns)
+            # As a checkpoint gives it back: 1 and 1.0 are not the same bytes.
+            found.exemplars[bucket] = Exemplar(float(value), trace_id, time_ns)
 
     def samples(self) -> Iterator[Sample]:
         """Return every series, sorted by name and labels."""

@@ -34,8 +34,9 @@ def _differs(one: object, other: object, path: str) -> str:
         with contextlib.suppress(msgspec.DecodeError):
             return _differs(_decoded(one[1:]), _decoded(other[1:]), f"{path}:")
         return f"{path}: {one[:_SHOWN_CHARS]!r}, {other[:_SHOWN_CHARS]!r}"
-    elif one != other:
-        return f"{path}: {str(one)[:_SHOWN_CHARS]}, {str(other)[:_SHOWN_CHARS]}"
+    elif one != other or type(one) is not type(other):
+        # 1 and 1.0 are equal, and not the same bytes.
+        return f"{path}: {repr(one)[:_SHOWN_CHARS]}, {repr(other)[:_SHOWN_CHARS]}"
     else:
         return ""
     return next((found for part in parts if (found := _differs(*part))), "")

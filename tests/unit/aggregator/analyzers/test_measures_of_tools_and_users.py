@@ -97,4 +97,6 @@ def test_exemplars_survive_a_checkpoint() -> None:
     fold, _ = folded()
     heir = build_fold()
     heir.restore(fold.snapshot())
+    # Byte for byte: whoever takes over saves the same state.
+    assert heir.snapshot() == fold.snapshot()
     assert page(heir) == page(fold)
