@@ -78,7 +78,7 @@ async def _record(
         watcher = _watcher(child.pid, backend, config, writer, ledger)
         stop = asyncio.Event()
         async with proxy:
-            exe = shutil.which(command[0])
+            exe = _program(command[0])
             if exe:
                 backend.begin(tuple(command), exe, str(Path.cwd()), boot_ns())
             watching = asyncio.create_task(watcher.run(stop, _PERIOD_S))
@@ -93,6 +93,12 @@ async def _record(
     finally:
         await writer.close()
     return Recorded(shell_status(code), ledger.as_dict(), _unseen(backend, routes))
+
+
+def _program(name: str) -> str:
+    """Return the path of what will be executed, "" if there is no such program."""
+    found = shutil.which(name)
+    return os.path.realpath(found) if found else ""
 
 
 def _trust(proxy: RecordingProxy) -> None:

@@ -27,6 +27,8 @@ from agentsight_core.recordings.records import (
 )
 
 _GZIP_MAGIC = b"\x1f\x8b"
+# Only Linux has the first; elsewhere the second counts suspended time too.
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class FrameSink(Protocol):
@@ -67,7 +69,7 @@ class RecordingWriter:
         """Append `frame`; it is in the file for certain after `drain`."""
         del header
         self.frames += 1
-        boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        boot_ns = time.clock_gettime_ns(_BOOT_CLOCK)
         record = Record(frame, self.frames, time.time_ns(), boot_ns, rank)
         try:
             self._file.write(encode_record(record))

@@ -118,21 +118,24 @@ def record(
     settings: Mapping[str, str] | None = None,
     *,
     analyze: bool = True,
+    options: Sequence[str] = (),
+    before: Sequence[str] = (),
 ) -> RecordedRun:
     """Run `command` under `agentsight record --json`; state and recording go into `folder`.
 
     `settings` are configuration variables without their prefix, as CAPTURE_MODE. Without `analyze`
-    the summary holds the ledger only.
+    the summary holds the ledger only. `options` are more of `record`; `before` is a command that is
+    to run it, as setpriv.
     """
     output = folder / "run.rec"
     values = {"NODE_STATE_DIR": str(folder / "state"), **(settings or {})}
     variables = {f"AGENTSIGHT_{key}": value for key, value in values.items()}
     program = [sys.executable, "-c", _WATCH_ONLY, str(output)]
     if analyze:
-        options = ["record", "--json", "-o", str(output), "--"]
-        program = [sys.executable, "-m", "agentsight_cli", *options]
+        words = ["record", "--json", *options, "-o", str(output), "--"]
+        program = [sys.executable, "-m", "agentsight_cli", *words]
     done = subprocess.run(  # noqa: S603 - a test's own program
-        [*program, *command],
+        [*before, *program, *command],
         env={**os.environ, **(env or {}), **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
