@@ -10,7 +10,7 @@ stamps=.setup
 # make, compiler and headers for the drain; clang, libbpf for the probes.
 run_packages="ca-certificates clang gcc libbpf-dev libbpf1 libc6-dev python3 python3-dev python3-venv"
 # Real programs that the tests watch and real servers that they use.
-dev_packages="curl etcd-client etcd-server faketime fuse3 git iproute2 iptables libcurl3-gnutls libcurl3-nss libssl-dev nftables nss-plugin-pem openssl prometheus wget"
+dev_packages="curl etcd-client etcd-server faketime fuse3 git iproute2 iptables libcurl3-gnutls libcurl3-nss libssl-dev nftables nss-plugin-pem openssl prometheus prometheus-alertmanager systemd wget"
 
 step() { current=$1; }
 fail() {
@@ -86,6 +86,8 @@ dev)
     command -v node >/dev/null || install_packages "nodejs"
     check_python
     install_python_packages dev
+    step "helm"
+    scripts/setup_helm.sh
     ;;
 tls)
     step "clients with TLS of their own"
