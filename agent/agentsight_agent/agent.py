@@ -27,6 +27,7 @@ from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
 from agentsight_agent.enrich.container_state import Containers
 from agentsight_agent.frames import FrameWriter, Identity
 from agentsight_agent.gpu.attachments import GpuAttachments
+from agentsight_agent.hosts import ALL_HOSTS, HostFilter
 from agentsight_agent.pipeline import Pipeline, ProcessListener
 from agentsight_agent.redact import Redactor
 from agentsight_agent.sessions.filters import Filters, ProcessFilter
@@ -67,6 +68,7 @@ class AgentSettings:
     rules: tuple[SessionRule, ...] = ()
     include: tuple[ProcessFilter, ...] = ()
     exclude: tuple[ProcessFilter, ...] = ()
+    hosts: HostFilter = ALL_HOSTS
     # The ring is looked at this often; it wakes the agent earlier when it fills.
     poll_s: float = 0.02
     # Longest time that an event waits for others to share a frame.
@@ -209,7 +211,7 @@ class Agent:
             self._pipeline.publish(self._tracker.set_filters(filters, boot_ns()))
         self._kernel.set_discover(settings.kernel.discover)
         self._kernel.watch_network(settings.kernel.network)
-        self._connections.apply(settings.http, promote=settings.promote)
+        self._connections.apply(settings.http, promote=settings.promote, hosts=settings.hosts)
         self._streams.output = settings.output_bytes > 0
         self._settings = settings
         if rules_changed:
@@ -324,6 +326,7 @@ class Agent:
             self._ledger,
             self._settings.http,
             promote=self._settings.promote,
+            hosts=self._settings.hosts,
         )
         self._streams = StdioStreams(
             self._tracker,

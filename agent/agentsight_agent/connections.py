@@ -30,6 +30,7 @@ from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_agent.bpf.counters import ClassCounters
 from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, PayloadSource, TlsRun
+from agentsight_agent.hosts import ALL_HOSTS, UNWANTED_HOST, HostFilter
 from agentsight_agent.redact import Redactor
 from agentsight_agent.traffic import NOT_WATCHED, SERVER_SIDE, Settled, TrafficAccount, not_http
 
@@ -81,8 +82,16 @@ class _Watched:
     wanted: set[int] = field(default_factory=set)
     # Exchanges of a session, as opposed to those before the promotion.
     exchanges: set[int] = field(default_factory=set)
+    # Exchanges with a host that a filter does not want.
+    unwanted: set[int] = field(default_factory=set)
+    unwanted_requests: int = 0
     muted: str = ""
     settled: Settled = field(default_factory=Settled)
+
+    @property
+    def only_unwanted(self) -> bool:
+        """True while all requests were to hosts that are not wanted; HTTP/2 may have others."""
+        return self.unwanted_requests == self.requests and not self.http.is_http2
 
     def begin_anew(self, session: int, settings: HttpSettings) -> None:
         """Forget the stream so far; its accounts are settled."""
@@ -104,8 +113,10 @@ class Connections:
         settings: HttpSettings,
         *,
         promote: bool = True,
+        hosts: HostFilter = ALL_HOSTS,
     ) -> None:
         self._promote = promote
+        self._hosts = hosts
         self._sessions = sessions
         self._redactor = redactor
         self._switches = switches
@@ -115,9 +126,12 @@ class Connections:
         self._messages = ledger.stage("http", "messages")
         self._watched: dict[int, _Watched] = {}
 
-    def apply(self, settings: HttpSettings, *, promote: bool) -> None:
-        """Go on with other settings: bounds of messages hold from the next message on."""
+    def apply(
+        self, settings: HttpSettings, *, promote: bool, hosts: HostFilter = ALL_HOSTS
+    ) -> None:
+        """Go on with other settings: from the next message, of `hosts` from the next request on."""
         self._promote = promote
+        self._hosts = hosts
         self._settings = settings
         for connection in self._watched.values():
             connection.http.change(settings)
@@ -199,7 +213,9 @@ class Connections:
             self._messages.received += 1
             if isinstance(message, RequestStarted):
                 events += self._request(connection, message)
-            if message.exchange not in connection.exchanges:
+            if message.exchange in connection.unwanted:
+                self._messages.filter(UNWANTED_HOST)
+            elif message.exchange not in connection.exchanges:
                 self._messages.filter(NOT_WATCHED)
             elif (
                 isinstance(message, BodyPart | WebSocketMessage)
@@ -212,6 +228,7 @@ class Connections:
             if isinstance(message, ExchangeFinished):
                 connection.exchanges.discard(message.exchange)
                 connection.wanted.discard(message.exchange)
+                connection.unwanted.discard(message.exchange)
         return events
 
     def _forget(self, connection: _Watched) -> None:
@@ -234,6 +251,10 @@ class Connections:
         endpoint = _find_endpoint(request, headers)
         is_wanted = endpoint is not None or may_be_mcp(request.method, request.target, headers)
         connection.session = connection.session or self._sessions.session_of(connection.pid)
+        if not self._hosts.wants(headers.get("host", "") or connection.peer_address):
+            connection.unwanted.add(request.exchange)
+            connection.unwanted_requests += 1
+            return []
         events: list[pb.Event] = []
         is_client = connection.http.role is Role.CLIENT
         proven = endpoint is not None and (
@@ -275,6 +296,8 @@ class Connections:
             connection.muted = SERVER_SIDE
         elif not connection.session and connection.requests >= _REQUESTS_BEFORE_VERDICT:
             connection.muted = NOT_WATCHED
+        elif connection.only_unwanted and connection.requests >= _REQUESTS_BEFORE_VERDICT:
+            connection.muted = UNWANTED_HOST
         if connection.muted:
             self._switches.mute(key)
 

@@ -11,6 +11,7 @@ from agentsight_core.spool.settings import SpoolSettings
 
 from agentsight_agent.agent import AgentSettings
 from agentsight_agent.bpf.kernel import KernelSettings
+from agentsight_agent.hosts import HostFilter
 from agentsight_agent.sessions.filters import ProcessFilter
 from agentsight_agent.sessions.rules import SessionRule
 
@@ -30,6 +31,7 @@ def agent_settings(config: AgentSightConfig) -> AgentSettings:
         rules=tuple(SessionRule(**rule.model_dump()) for rule in config.sessions.rules),
         include=_process_filters(config.filters.include),
         exclude=_process_filters(config.filters.exclude),
+        hosts=HostFilter(config.filters.include_hosts, config.filters.exclude_hosts),
         flush_s=capture.flush_interval_ms / 1000,
         promote=capture.discover,
         watch_files=capture.files,

@@ -11,6 +11,7 @@ from agentsight_core.parsers.conversation import Conversation
 from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_agent.bpf.counters import ClassCounters
+from agentsight_agent.hosts import UNWANTED_HOST
 
 NOT_WATCHED = "program is not watched"
 SERVER_SIDE = "server side"
@@ -18,7 +19,15 @@ _NOT_HTTP = "not HTTP: "
 # Content of an HTTP/2 stream that one side has reset: the client throws it away too.
 _CLOSED_STREAM = "closed_stream"
 # What ends here on purpose.
-_UNWANTED = frozenset({NOT_WATCHED, SERVER_SIDE, _CLOSED_STREAM, f"{_NOT_HTTP}unknown protocol"})
+_UNWANTED = frozenset(
+    {
+        NOT_WATCHED,
+        SERVER_SIDE,
+        UNWANTED_HOST,
+        _CLOSED_STREAM,
+        f"{_NOT_HTTP}unknown protocol",
+    }
+)
 
 
 @dataclass(slots=True)

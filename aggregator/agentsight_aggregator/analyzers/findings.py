@@ -167,6 +167,6 @@ def _resource_of(
         "host.name": node,
         "container.id": container_id,
         "agentsight.cluster": cluster,
-        **{key: [text] if key == "container.image.tags" else text for key, text in place},
+        **{key: (text,) if key == "container.image.tags" else text for key, text in place},
     }
     return tuple(to_attributes({key: value for key, value in values.items() if value}))

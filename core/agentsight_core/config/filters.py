@@ -8,6 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from agentsight_core.config.section import Section
 
+_HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9._:-]*[a-z0-9])?")
+
 
 class ProcessFilterConfig(Section):
     """Processes that match all given patterns; one at least must be given."""
@@ -58,3 +60,18 @@ class FiltersConfig(Section):
     exclude: tuple[ProcessFilterConfig, ...] = ()
     """Processes that match one of these begin no session; in sessions of others only their begin
     and end is recorded, and that of what they start."""
+
+    exclude_hosts: tuple[str, ...] = ()
+    """HTTP of agents with these hosts is not recorded: a name, or `*.example.com` for all below
+    it."""
+
+    include_hosts: tuple[str, ...] = ()
+    """If given, only HTTP with these hosts is recorded; `exclude_hosts` still holds."""
+
+    @field_validator("exclude_hosts", "include_hosts", mode="after")
+    @classmethod
+    def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host} must be a host name in lower case, or *.name")
+        return hosts

@@ -36,6 +36,8 @@ LIVE = frozenset(
         "capture.flush_interval_ms",
         "filters.include",
         "filters.exclude",
+        "filters.exclude_hosts",
+        "filters.include_hosts",
         "sessions.rules",
         "spool.max_bytes",
         "spool.min_free_bytes",

@@ -11,6 +11,7 @@ import pytest
 from agentsight_agent.bpf.counters import ClassCounters
 from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, PayloadSource, TlsRun
 from agentsight_agent.connections import Connections
+from agentsight_agent.hosts import HostFilter
 from agentsight_agent.redact import CaptureMode, Redactor
 from agentsight_core.parsers.accounts import HttpSettings
 from agentsight_core.pb import events_pb2 as pb
@@ -136,6 +137,32 @@ def test_the_first_call_of_a_model_makes_a_session(watch: Watch) -> None:
     assert watch.sessions.promoted == [PID]
     watch.exchange(ASK)
     assert watch.sessions.promoted == [PID]
+
+
+def test_what_is_said_to_an_unwanted_host_is_filtered_and_switched_off(watch: Watch) -> None:
+    hosts = HostFilter(exclude=("api.openai.com",))
+    watch.connections.apply(HttpSettings(), promote=True, hosts=hosts)
+    assert watch.exchange(ASK) == []
+    assert not watch.sessions.promoted
+
+    watch.sessions.members[PID] = 7
+    assert kinds(watch.exchange(OTHER, connection=2)) == [
+        "request_started",
+        "response_started",
+        "finished",
+    ]
+    for _ in range(3):
+        assert watch.exchange(ASK) == []
+    assert watch.muted == {1}
+    assert watch.exchange(ASK) == []
+    assert watch.close() == []
+    messages = watch.ledger.stage("http", "messages")
+    assert messages.filtered["host not wanted by a filter"] >= 12
+    for stage in (messages, watch.bytes):
+        assert (stage.unexplained, stage.dropped) == (0, {})
+
+    watch.connections.apply(HttpSettings(), promote=True)
+    assert kinds(watch.exchange(ASK, connection=3)) == FULL
 
 
 LOCAL = b"POST /api/chat HTTP/1.1\r\nhost: 127.0.0.1:8080\r\ncontent-length: 2\r\n\r\n{}"
