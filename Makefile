@@ -62,6 +62,7 @@ check: setup-dev ## ruff, mypy strict, import directions, clang-format, stale ge
 	@$(VENV)/clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
 	@scripts/gen_proto.sh --check
 	@$(VENV)/python scripts/gen_config_reference.py --check
+	@$(VENV)/python scripts/gen_dashboards.py --check
 
 .PHONY: fmt
 fmt: setup-dev ## format everything
