@@ -16,8 +16,8 @@
 #include "lib/origins.bpf.h"
 #include "lib/sessions.bpf.h"
 #include "stdio.bpf.c"
+#include "udp.bpf.c"
 
-#define TS_COMPAT 2
 /* A file that stays open is told this often, if something goes through it. */
 #define TELL_NS		10000000000ull
 #define PROT_WRITE	2
@@ -331,6 +331,8 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 	opening.session = session_of(tgid);
 	if (!opening.session || bpf_get_current_task_btf()->thread_info.status & TS_COMPAT)
 		return 0;
+	if (regs->orig_rax == __NR_close)
+		udp_closed(tgid, regs->rdi);
 	if (result >= 0 && control.stdio)
 		stdio_call_ended(regs, tgid, opening.session, result);
 	if (!control.files)
@@ -370,8 +372,6 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 	change_call_ended(regs, opening.session, result);
 	return 0;
 }
-
-struct bpf_map;
 
 static long close_if_of(struct bpf_map *map, struct descriptor *key, struct open_file *file,
 			__u32 *tgid)

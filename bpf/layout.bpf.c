@@ -9,6 +9,7 @@
 #include "process.h"
 #include "signals.h"
 #include "tls.h"
+#include "udp.h"
 
 #define DESCRIBE(type) \
 	const struct type *volatile const layout_of_##type SEC(".rodata.layout") = NULL
@@ -24,6 +25,7 @@ DESCRIBE(file_opened);
 DESCRIBE(file_closed);
 DESCRIBE(file_changed);
 DESCRIBE(net_record);
+DESCRIBE(dns_answered);
 DESCRIBE(signal_sent);
 DESCRIBE(limit_hit);
 DESCRIBE(oom_killed);

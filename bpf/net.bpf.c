@@ -80,7 +80,7 @@ static __always_inline struct net_record *begin_net_record(struct sock *sk, __u1
 	record->duration_ns = record->header.boot_ns - origin->since_boot_ns;
 	record->sent_bytes = 0;
 	record->received_bytes = 0;
-	record->reserved = 0;
+	record->protocol = IPPROTO_TCP;
 	record->error = 0;
 	record->accepted = origin->listens;
 	record->retransmitted_bytes = 0;
@@ -91,7 +91,11 @@ static __always_inline struct net_record *begin_net_record(struct sock *sk, __u1
 	record->sent_segments = 0;
 	record->retransmitted_segments = 0;
 	record->lost_segments = 0;
-	record->reserved2 = 0;
+	record->quic_version = 0;
+	record->sent_datagrams = 0;
+	record->received_datagrams = 0;
+	record->several_peers = 0;
+	record->reserved = 0;
 	fill_addresses(record, sk);
 	return record;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Records of the TCP connections that tracked processes make and accept. */
+/* Records of the TCP connections and UDP flows of tracked processes. */
 #pragma once
 
 #include "lib/record.h"
@@ -17,9 +17,10 @@ struct net_record {
 	__u8 local_address[16];
 	__u16 peer_port;
 	__u16 local_port;
-	/* AF_INET or AF_INET6 */
+	/* AF_INET or AF_INET6; UDP: 0 = the peer is not known. */
 	__u16 family;
-	__u16 reserved;
+	/* IPPROTO_TCP or IPPROTO_UDP */
+	__u16 protocol;
 	/* 0 or errno: of connect(), or what ended the connection. */
 	__s32 error;
 	/* 1 = the peer has connected. */
@@ -36,5 +37,11 @@ struct net_record {
 	__u32 retransmitted_segments;
 	/* What the kernel took for lost, retransmissions included. */
 	__u32 lost_segments;
-	__u32 reserved2;
+	/* UDP, of the first datagram, also in a connected record; 0 = no QUIC. */
+	__u32 quic_version;
+	/* UDP only. */
+	__u64 sent_datagrams;
+	__u64 received_datagrams;
+	__u32 several_peers;
+	__u32 reserved;
 };

@@ -126,6 +126,7 @@ int BPF_PROG(process_exited, struct task_struct *task)
 		return 0;
 	if (session) {
 		close_files_of(tgid);
+		end_flows_of(tgid);
 		end_gpu_user(tgid, 0);
 		end_gpu_user(tgid, 1);
 	}

@@ -11,8 +11,6 @@
 #include "lib/payload.bpf.h"
 #include "lib/vectors.bpf.h"
 
-#define MSG_PEEK 2
-
 /* Ports where local models listen; written by user space. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

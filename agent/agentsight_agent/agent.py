@@ -290,6 +290,7 @@ class Agent:
         self._kernel.watch_readline(
             readline_places() if self._settings.watch_shells and anybody else {}
         )
+        self._kernel.watch_datagrams(self._settings.kernel.network and anybody)
         seeking = self._settings.promote and bool(self._settings.local_model_ports)
         self._kernel.set_local_model_ports(self._settings.local_model_ports if seeking else ())
         self._kernel.watch_sockets(

@@ -24,6 +24,7 @@ enum record_type {
 	RECORD_LIMIT_HIT = 63,
 	RECORD_OOM_KILLED = 64,
 	RECORD_GPU_USED = 65,
+	RECORD_DNS_ANSWERED = 66,
 };
 
 struct record_header {

@@ -5,6 +5,9 @@
  */
 #pragma once
 
+/* thread_info.status: the thread is in a 32-bit system call. */
+#define TS_COMPAT 2
+
 struct membership {
 	__u64 session;
 	/* 1 = a filter wants nothing of it recorded but that it begins, executes and ends. */

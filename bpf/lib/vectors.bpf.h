@@ -7,6 +7,7 @@
 #include "payload.bpf.h"
 
 #define MAX_VECTORS 64
+#define MSG_PEEK    2
 
 struct moved_bytes {
 	/* The buffer, or the array of iovecs. */

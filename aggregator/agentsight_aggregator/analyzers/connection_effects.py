@@ -6,6 +6,7 @@ Must not decide whose effect it is beyond the process that had it.
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 
 from agentsight_core.pb import events_pb2 as events
 
@@ -14,9 +15,14 @@ from agentsight_aggregator.analyzers.findings import Attributes
 from agentsight_aggregator.analyzers.placing import newest, note
 from agentsight_aggregator.analyzers.state import ProcessState
 
+# RFC 9000, RFC 9369; drafts are shown by their number.
+_QUIC_VERSIONS = {1: "1", 0x6B3343CF: "2"}
 
-def take_connected(process: ProcessState, item: events.Event, limit: int) -> None:
-    """Note that `process` connected, or failed to."""
+
+def take_connected(
+    process: ProcessState, item: events.Event, limit: int, names: Mapping[str, str]
+) -> None:
+    """Note that `process` connected, or failed to; `names` are those of addresses."""
     made = item.net_connected
     process.connections += 1
     effect = ConnectionEffect(
@@ -27,6 +33,9 @@ def take_connected(process: ProcessState, item: events.Event, limit: int) -> Non
         error=made.error,
         closed=made.error != 0,
         accepted=made.accepted,
+        name="" if made.accepted else names.get(made.peer_address, ""),
+        udp=made.transport == events.TRANSPORT_UDP,
+        quic_version=made.quic_version,
     )
     note(process, effect, limit)
 
@@ -54,6 +63,7 @@ def take_disconnected(process: ProcessState, item: events.Event, limit: int) -> 
             socket=done.socket,
             address=done.peer_address,
             port=done.peer_port,
+            udp=done.transport == events.TRANSPORT_UDP,
         )
         note(process, effect, limit)
     effect.closed = True
@@ -71,9 +81,21 @@ def _beginning_of(process: ProcessState, socket: int) -> ConnectionEffect | None
 def _take_state(effect: ConnectionEffect, done: events.NetClosed) -> None:
     effect.sent_bytes = done.sent_bytes
     effect.received_bytes = done.received_bytes
+    if done.transport == events.TRANSPORT_UDP:
+        _take_datagrams(effect, done)
+        return
     quality = Quality(**{name: getattr(done, name) for name in Quality.__struct_fields__})
     if quality != Quality():
         effect.quality = quality
+
+
+def _take_datagrams(effect: ConnectionEffect, done: events.NetClosed) -> None:
+    effect.sent_datagrams = done.sent_datagrams
+    effect.received_datagrams = done.received_datagrams
+    effect.several_peers = done.several_peers
+    if not effect.address:
+        # It had only been received from.
+        effect.address, effect.port = done.peer_address, done.peer_port
 
 
 def connection_attributes(effect: ConnectionEffect) -> Attributes:
@@ -81,10 +103,15 @@ def connection_attributes(effect: ConnectionEffect) -> Attributes:
     attributes: Attributes = {
         "network.peer.address": effect.address,
         "network.peer.port": effect.port,
-        "network.transport": "tcp",
+        "network.transport": "udp" if effect.udp else "tcp",
         "agentsight.connection.sent_bytes": effect.sent_bytes,
         "agentsight.connection.received_bytes": effect.received_bytes,
     }
+    if effect.name:
+        attributes["server.address"] = effect.name
+        attributes["server.port"] = effect.port
+    if effect.udp:
+        attributes |= _datagram_attributes(effect)
     if effect.accepted:
         attributes["agentsight.connection.accepted"] = True
     if effect.quality is not None:
@@ -94,4 +121,19 @@ def connection_attributes(effect: ConnectionEffect) -> Attributes:
         attributes["error.type"] = errno.errorcode.get(effect.error, str(effect.error))
     if not effect.closed:
         attributes["agentsight.connection.open"] = True
+    return attributes
+
+
+def _datagram_attributes(effect: ConnectionEffect) -> Attributes:
+    attributes: Attributes = {
+        "agentsight.connection.sent_datagrams": effect.sent_datagrams,
+        "agentsight.connection.received_datagrams": effect.received_datagrams,
+    }
+    if effect.quic_version:
+        attributes["network.protocol.name"] = "quic"
+        attributes["network.protocol.version"] = _QUIC_VERSIONS.get(
+            effect.quic_version, f"{effect.quic_version:#010x}"
+        )
+    if effect.several_peers:
+        attributes["agentsight.connection.several_peers"] = True
     return attributes

@@ -52,6 +52,14 @@ class ConnectionEffect(msgspec.Struct, tag="connection"):
     closed: bool = False
     accepted: bool = False
     quality: Quality | None = None
+    # What the peer was asked for by; "" = not known.
+    name: str = ""
+    udp: bool = False
+    sent_datagrams: int = 0
+    received_datagrams: int = 0
+    # 0 = no QUIC.
+    quic_version: int = 0
+    several_peers: bool = False
 
 
 class ChangeEffect(msgspec.Struct, tag="change"):

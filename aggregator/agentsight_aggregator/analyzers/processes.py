@@ -14,6 +14,7 @@ from agentsight_aggregator.analyzers import (
     file_effects,
     gpu_use,
     marks,
+    peer_names,
 )
 from agentsight_aggregator.analyzers.findings import Output, span_id
 from agentsight_aggregator.analyzers.state import ProcessState, SessionState
@@ -45,6 +46,7 @@ class Processes:
             "limit_hit": self._limit_hit,
             "oom_killed": self._oom_killed,
             "gpu_used": self._gpu_used,
+            "dns_answered": self._answered,
         }
 
     def begin_root(self, session: SessionState, event: pb.Event) -> None:
@@ -149,7 +151,8 @@ class Processes:
         self._output.meter.add_labelled("agentsight.file.changes", 1, labels)
 
     def _connected(self, session: SessionState, event: pb.Event) -> None:
-        connection_effects.take_connected(self._owner(session, event), event, self._limit)
+        process = self._owner(session, event)
+        connection_effects.take_connected(process, event, self._limit, session.names)
         session.totals.connections += 1
         failed = event.net_connected.error != 0
         self._count(session, "agentsight.connections", "error" if failed else "ok")
@@ -165,6 +168,11 @@ class Processes:
         self._add(session, "agentsight.connection.segments", done.sent_segments, "sent")
         self._add(session, "agentsight.connection.segments", done.retransmitted_segments, "again")
         self._add(session, "agentsight.connection.segments", done.lost_segments, "lost")
+
+    def _answered(self, session: SessionState, event: pb.Event) -> None:
+        forgotten = peer_names.take_answer(session.names, event.dns_answered.message)
+        if forgotten:
+            self._output.meter.add("agentsight.ignored", forgotten, reason="old_name_of_peer")
 
     def _signal_sent(self, session: SessionState, event: pb.Event) -> None:
         name = marks.take_signal(self._owner(session, event), event, self._limit)

@@ -278,6 +278,8 @@ class SessionState(msgspec.Struct):
     tools: list[ToolState] = []
     processes: dict[int, ProcessState] = {}
     by_pid: dict[int, int] = {}
+    # Address to the name that it was last the answer for; the oldest is forgotten first.
+    names: dict[str, str] = {}
     # Serials whose cause is not decided yet.
     undecided: list[int] = []
     retrying: dict[bytes, Placed] = {}

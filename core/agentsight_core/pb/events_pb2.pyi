@@ -56,6 +56,11 @@ class FileOperation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FILE_OPERATION_TRUNCATED: _ClassVar[FileOperation]
     FILE_OPERATION_DIRECTORY_ENTERED: _ClassVar[FileOperation]
 
+class Transport(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TRANSPORT_TCP: _ClassVar[Transport]
+    TRANSPORT_UDP: _ClassVar[Transport]
+
 class SignalResult(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SIGNAL_RESULT_DELIVERED: _ClassVar[SignalResult]
@@ -94,6 +99,8 @@ FILE_OPERATION_SYMLINK_MADE: FileOperation
 FILE_OPERATION_LINK_MADE: FileOperation
 FILE_OPERATION_TRUNCATED: FileOperation
 FILE_OPERATION_DIRECTORY_ENTERED: FileOperation
+TRANSPORT_TCP: Transport
+TRANSPORT_UDP: Transport
 SIGNAL_RESULT_DELIVERED: SignalResult
 SIGNAL_RESULT_IGNORED: SignalResult
 SIGNAL_RESULT_ALREADY_PENDING: SignalResult
@@ -137,7 +144,7 @@ class EventBatch(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "shell_input", "websocket_message", "file_changed", "net_sampled", "signal_sent", "limit_hit", "oom_killed", "gpu_used")
+    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "shell_input", "websocket_message", "file_changed", "net_sampled", "signal_sent", "limit_hit", "oom_killed", "gpu_used", "dns_answered")
     BOOT_NS_FIELD_NUMBER: _ClassVar[int]
     WALL_NS_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -168,6 +175,7 @@ class Event(_message.Message):
     LIMIT_HIT_FIELD_NUMBER: _ClassVar[int]
     OOM_KILLED_FIELD_NUMBER: _ClassVar[int]
     GPU_USED_FIELD_NUMBER: _ClassVar[int]
+    DNS_ANSWERED_FIELD_NUMBER: _ClassVar[int]
     boot_ns: int
     wall_ns: int
     session: int
@@ -198,7 +206,8 @@ class Event(_message.Message):
     limit_hit: LimitHit
     oom_killed: OomKilled
     gpu_used: GpuUsed
-    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., shell_input: _Optional[_Union[ShellInput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ..., file_changed: _Optional[_Union[FileChanged, _Mapping]] = ..., net_sampled: _Optional[_Union[NetClosed, _Mapping]] = ..., signal_sent: _Optional[_Union[SignalSent, _Mapping]] = ..., limit_hit: _Optional[_Union[LimitHit, _Mapping]] = ..., oom_killed: _Optional[_Union[OomKilled, _Mapping]] = ..., gpu_used: _Optional[_Union[GpuUsed, _Mapping]] = ...) -> None: ...
+    dns_answered: DnsAnswered
+    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., shell_input: _Optional[_Union[ShellInput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ..., file_changed: _Optional[_Union[FileChanged, _Mapping]] = ..., net_sampled: _Optional[_Union[NetClosed, _Mapping]] = ..., signal_sent: _Optional[_Union[SignalSent, _Mapping]] = ..., limit_hit: _Optional[_Union[LimitHit, _Mapping]] = ..., oom_killed: _Optional[_Union[OomKilled, _Mapping]] = ..., gpu_used: _Optional[_Union[GpuUsed, _Mapping]] = ..., dns_answered: _Optional[_Union[DnsAnswered, _Mapping]] = ...) -> None: ...
 
 class SessionStarted(_message.Message):
     __slots__ = ("root_pid", "root_start_boot_ns", "origin", "rule", "agent_name", "argv", "cwd", "exe", "uid", "container_id", "node", "cluster", "container")
@@ -511,7 +520,7 @@ class FileChanged(_message.Message):
     def __init__(self, operation: _Optional[_Union[FileOperation, str]] = ..., result: _Optional[int] = ..., path: _Optional[str] = ..., directory: _Optional[str] = ..., new_path: _Optional[str] = ..., new_directory: _Optional[str] = ..., mode: _Optional[int] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., length_bytes: _Optional[int] = ...) -> None: ...
 
 class NetConnected(_message.Message):
-    __slots__ = ("socket", "peer_address", "peer_port", "local_address", "local_port", "error", "duration_ns", "accepted")
+    __slots__ = ("socket", "peer_address", "peer_port", "local_address", "local_port", "error", "duration_ns", "accepted", "transport", "quic_version")
     SOCKET_FIELD_NUMBER: _ClassVar[int]
     PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PEER_PORT_FIELD_NUMBER: _ClassVar[int]
@@ -520,6 +529,8 @@ class NetConnected(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     DURATION_NS_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    QUIC_VERSION_FIELD_NUMBER: _ClassVar[int]
     socket: int
     peer_address: str
     peer_port: int
@@ -528,10 +539,12 @@ class NetConnected(_message.Message):
     error: int
     duration_ns: int
     accepted: bool
-    def __init__(self, socket: _Optional[int] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ..., local_address: _Optional[str] = ..., local_port: _Optional[int] = ..., error: _Optional[int] = ..., duration_ns: _Optional[int] = ..., accepted: _Optional[bool] = ...) -> None: ...
+    transport: Transport
+    quic_version: int
+    def __init__(self, socket: _Optional[int] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ..., local_address: _Optional[str] = ..., local_port: _Optional[int] = ..., error: _Optional[int] = ..., duration_ns: _Optional[int] = ..., accepted: _Optional[bool] = ..., transport: _Optional[_Union[Transport, str]] = ..., quic_version: _Optional[int] = ...) -> None: ...
 
 class NetClosed(_message.Message):
-    __slots__ = ("socket", "peer_address", "peer_port", "sent_bytes", "received_bytes", "duration_ns", "error", "retransmitted_bytes", "round_trip_us", "round_trip_deviation_us", "least_round_trip_us", "congestion_window", "sent_segments", "retransmitted_segments", "lost_segments")
+    __slots__ = ("socket", "peer_address", "peer_port", "sent_bytes", "received_bytes", "duration_ns", "error", "retransmitted_bytes", "round_trip_us", "round_trip_deviation_us", "least_round_trip_us", "congestion_window", "sent_segments", "retransmitted_segments", "lost_segments", "transport", "sent_datagrams", "received_datagrams", "several_peers")
     SOCKET_FIELD_NUMBER: _ClassVar[int]
     PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PEER_PORT_FIELD_NUMBER: _ClassVar[int]
@@ -547,6 +560,10 @@ class NetClosed(_message.Message):
     SENT_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     RETRANSMITTED_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     LOST_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_FIELD_NUMBER: _ClassVar[int]
+    SENT_DATAGRAMS_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_DATAGRAMS_FIELD_NUMBER: _ClassVar[int]
+    SEVERAL_PEERS_FIELD_NUMBER: _ClassVar[int]
     socket: int
     peer_address: str
     peer_port: int
@@ -562,7 +579,17 @@ class NetClosed(_message.Message):
     sent_segments: int
     retransmitted_segments: int
     lost_segments: int
-    def __init__(self, socket: _Optional[int] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., duration_ns: _Optional[int] = ..., error: _Optional[int] = ..., retransmitted_bytes: _Optional[int] = ..., round_trip_us: _Optional[int] = ..., round_trip_deviation_us: _Optional[int] = ..., least_round_trip_us: _Optional[int] = ..., congestion_window: _Optional[int] = ..., sent_segments: _Optional[int] = ..., retransmitted_segments: _Optional[int] = ..., lost_segments: _Optional[int] = ...) -> None: ...
+    transport: Transport
+    sent_datagrams: int
+    received_datagrams: int
+    several_peers: bool
+    def __init__(self, socket: _Optional[int] = ..., peer_address: _Optional[str] = ..., peer_port: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., duration_ns: _Optional[int] = ..., error: _Optional[int] = ..., retransmitted_bytes: _Optional[int] = ..., round_trip_us: _Optional[int] = ..., round_trip_deviation_us: _Optional[int] = ..., least_round_trip_us: _Optional[int] = ..., congestion_window: _Optional[int] = ..., sent_segments: _Optional[int] = ..., retransmitted_segments: _Optional[int] = ..., lost_segments: _Optional[int] = ..., transport: _Optional[_Union[Transport, str]] = ..., sent_datagrams: _Optional[int] = ..., received_datagrams: _Optional[int] = ..., several_peers: _Optional[bool] = ...) -> None: ...
+
+class DnsAnswered(_message.Message):
+    __slots__ = ("message",)
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    message: bytes
+    def __init__(self, message: _Optional[bytes] = ...) -> None: ...
 
 class SignalSent(_message.Message):
     __slots__ = ("sender_pid", "target_pid", "signal", "result")

@@ -24,6 +24,7 @@ enum body_field {
 	LIMIT_HIT = 63,
 	OOM_KILLED = 64,
 	GPU_USED = 65,
+	DNS_ANSWERED = 66,
 };
 
 /* `encoded` if the record has at least the bytes of its type. */

@@ -9,6 +9,7 @@
 #include "process.h"
 #include "signals.h"
 #include "tls.h"
+#include "udp.h"
 
 struct field {
 	const char *structure, *name;
@@ -104,6 +105,7 @@ static const struct field fields[] = {
 	FIELD(net_record, peer_port),
 	FIELD(net_record, local_port),
 	FIELD(net_record, family),
+	FIELD(net_record, protocol),
 	FIELD(net_record, error),
 	FIELD(net_record, accepted),
 	FIELD(net_record, retransmitted_bytes),
@@ -114,6 +116,13 @@ static const struct field fields[] = {
 	FIELD(net_record, sent_segments),
 	FIELD(net_record, retransmitted_segments),
 	FIELD(net_record, lost_segments),
+	FIELD(net_record, quic_version),
+	FIELD(net_record, sent_datagrams),
+	FIELD(net_record, received_datagrams),
+	FIELD(net_record, several_peers),
+	SIZE(dns_answered),
+	FIELD(dns_answered, length),
+	FIELD(dns_answered, message),
 	SIZE(signal_sent),
 	FIELD(signal_sent, sender_pid),
 	FIELD(signal_sent, target_pid),

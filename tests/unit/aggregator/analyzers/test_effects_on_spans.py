@@ -6,6 +6,7 @@ import signal
 import pytest
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.testing.agent_log import AgentLog
+from agentsight_core.testing.dns_messages import dns_answer
 
 PID = 301
 
@@ -125,3 +126,43 @@ def test_driver_and_runtime_of_a_gpu_are_not_added_up(span_with):
     assert span.attributes["agentsight.gpu.launches"] == 20
     assert span.attributes["agentsight.gpu.copied_bytes"] == 5
     assert found.total("agentsight.gpu.use", **{"agentsight.kind": "launches"}) == 20
+
+
+def test_a_peer_has_the_name_that_it_was_the_last_answer_for(span_with):
+    answers = [dns_answer(name, ["192.0.2.7"]) for name in ("old.test", "api.test")]
+    span, _ = span_with(
+        *(("dns_answered", pb.DnsAnswered(message=answer)) for answer in answers),
+        ("net_connected", pb.NetConnected(socket=1, peer_address="192.0.2.7", peer_port=443)),
+        ("net_connected", pb.NetConnected(socket=2, peer_address="192.0.2.8", peer_port=443)),
+    )
+    (_, named), (_, nameless) = span.events
+    assert (named["server.address"], named["server.port"]) == ("api.test", 443)
+    assert "server.address" not in nameless
+
+
+def test_names_are_bounded_and_those_that_go_are_counted(span_with):
+    many = [f"10.0.{i // 250}.{i % 250}" for i in range(4097)]
+    events = [
+        ("dns_answered", pb.DnsAnswered(message=dns_answer("many.test", many[at : at + 250])))
+        for at in range(0, len(many), 250)
+    ]
+    first, last = (
+        ("net_connected", pb.NetConnected(socket=i, peer_address=many[i])) for i in (0, -1 % 4097)
+    )
+    span, found = span_with(*events, first, last)
+    assert [event.get("server.address") for _, event in span.events] == [None, "many.test"]
+    assert found.total("agentsight.ignored", reason="old_name_of_peer") == 1
+
+
+def test_datagrams_of_quic_are_told_with_its_version(span_with):
+    udp = {"socket": 5, "transport": pb.TRANSPORT_UDP}
+    span, _ = span_with(
+        ("net_connected", pb.NetConnected(peer_address="::1", quic_version=0x6B3343CF, **udp)),
+        ("net_closed", pb.NetClosed(sent_bytes=1200, sent_datagrams=1, several_peers=True, **udp)),
+    )
+    ((_, attributes),) = span.events
+    assert attributes["network.transport"] == "udp"
+    assert attributes["network.protocol.name"] == "quic"
+    assert attributes["network.protocol.version"] == "2"
+    assert attributes["agentsight.connection.sent_datagrams"] == 1
+    assert attributes["agentsight.connection.several_peers"]
