@@ -21,6 +21,7 @@ TARGET = ROOT / "deploy" / "grafana" / "dashboards"
 
 _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _MATCHERS = 'job=~"$job", instance=~"$instance"'
+_EMPTY = " Empty until there was one."
 _COLUMNS = 24
 _HEIGHT = 8
 # Classic schema that Grafana 10 to 12 read.
@@ -56,7 +57,7 @@ def _panel(number: int, row: dict[str, Any], left: int, top: int) -> dict[str, A
         "id": number,
         "type": kind,
         "title": row["title"],
-        "description": row["about"],
+        "description": row["about"] + _EMPTY * ("fault" in row),
         "datasource": _DATASOURCE,
         "gridPos": {"x": left, "y": top, "w": row.get("width", 8), "h": _HEIGHT},
         "fieldConfig": {"defaults": defaults, "overrides": []},
