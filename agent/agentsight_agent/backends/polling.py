@@ -72,7 +72,8 @@ class PolledProcesses:
         done = event.process_executed
         done.parent_pid, done.start_boot_ns = seen.parent, seen.start_boot_ns
         done.argv[:], done.exe, done.cwd = argv, exe, cwd
-        done.comm = exe.rpartition("/")[2]
+        # As the kernel names it: by the path that is executed, symbolic links not followed.
+        done.comm = argv[0].rpartition("/")[2][:15]
         done.uid = process.uids().real if hasattr(process, "uids") else 0
         return [_record("executed", event)]
 
