@@ -62,6 +62,7 @@ check: setup-dev ## ruff, mypy strict, import directions, clang-format, stale ge
 	@$(VENV)/clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
 	@scripts/gen_proto.sh --check
 	@$(VENV)/python scripts/gen_config_reference.py --check
+	@$(VENV)/python scripts/gen_chart_schema.py --check
 	@$(VENV)/python scripts/gen_dashboards.py --check
 
 .PHONY: fmt
@@ -111,6 +112,10 @@ sbom: setup-dev ## CycloneDX lists of what is in the images of `make images`, in
 test-deploy: setup-dev ## images, compose and a cluster in containers, with a real Docker (installed if need be)
 	@$(SUDO) scripts/setup_docker.sh
 	@$(PYTEST) tests/deploy tests/cluster -m docker
+
+.PHONY: test-helm
+test-helm: setup-dev ## the Helm chart: lint, renders, schemas of Kubernetes, Pod Security, settings
+	@$(VENV)/python -m pytest -p no:cacheprovider tests/deploy/test_helm_chart.py
 
 .PHONY: clean
 clean: ## remove everything that was built
