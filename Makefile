@@ -113,6 +113,11 @@ test-deploy: setup-dev ## images, compose and a cluster in containers, with a re
 	@$(SUDO) scripts/setup_docker.sh
 	@$(PYTEST) tests/deploy tests/cluster -m docker
 
+.PHONY: test-jaeger
+test-jaeger: setup-dev ## a real Jaeger v2 reads our spans; JAEGER_BIN=… names it, nothing brings it along
+	@test -x "$(JAEGER_BIN)" || { echo "JAEGER_BIN must name the program of a Jaeger v2: docs/jaeger.md" >&2; exit 1; }
+	@JAEGER_BIN="$(JAEGER_BIN)" $(VENV)/python -m pytest -p no:cacheprovider tests/integration/test_jaeger.py
+
 .PHONY: test-helm
 test-helm: setup-dev ## the Helm chart: lint, renders, schemas of Kubernetes, Pod Security, settings
 	@$(VENV)/python -m pytest -p no:cacheprovider tests/deploy/test_helm_chart.py
