@@ -19,7 +19,7 @@ CHART = ROOT / "deploy" / "helm" / "agentsight"
 HELM = ROOT / ".setup" / "helm" / "helm"
 CASES = sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").iterdir())
 # The oldest that the chart allows, one between, the newest that there are schemas of.
-VERSIONS = ("1.29", "1.33", "1.37")
+VERSIONS = ("1.30", "1.33", "1.37")
 # Objects of operators, which have schemas of their own.
 FOREIGN = ("cert-manager.io/", "monitoring.coreos.com/")
 
