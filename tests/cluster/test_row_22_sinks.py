@@ -101,7 +101,7 @@ async def test_a_sink_that_fails_holds_up_nobody_and_gets_everything_once(run, m
             written = lines(cluster)
             again = receiver.spans.total() - len(receiver.spans)
             it.note(failed=receiver.failed[mode], spans_again=again)
-        findings = [finding for _, finding in it.evidence.parsed_findings()]
-        spans = [f.span.span_id for f in findings if f.WhichOneof("body") == "span"]
-        assert Counter(written) == Counter(finding.id.hex() for finding in findings)
-        assert receiver.spans == Counter(spans)
+            findings = [finding for _, finding in it.evidence.parsed_findings()]
+            spans = [f.span.span_id for f in findings if f.WhichOneof("body") == "span"]
+            assert Counter(written) == Counter(finding.id.hex() for finding in findings)
+            assert receiver.spans == Counter(spans)

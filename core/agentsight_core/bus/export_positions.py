@@ -74,8 +74,12 @@ class ExportPosition:
             if record is None or record.claim != self._claim:
                 self._revision = expected
                 raise PositionTaken(f"{self._subject} has another holder: {error}") from error
-            message = Outgoing(self._subject, data)
-            self._revision = await self._bus.append([message], self._subject, self._revision)
+            try:
+                message = Outgoing(self._subject, data)
+                self._revision = await self._bus.append([message], self._subject, self._revision)
+            except SequenceConflict as again:
+                # A write of ours without an answer is still on its way through the servers.
+                raise Retryable(f"{self._subject} is being written: {again}") from again
         self.position = position
 
     async def _read(self) -> _Record | None:

@@ -196,14 +196,26 @@ class PartitionExport:
     async def _release(self) -> None:
         if not self._holds:
             return
+        trouble: Exception | None = None
         try:
             async with asyncio.timeout(_RELEASE_SECONDS):
-                await self._position.release(self._done)
-        except (Retryable, TimeoutError) as error:
-            _log.warning(
-                "exporter %s, partition %d: the position %d is not given back: %s",
-                *(self._sink.name, self._partition, self._done, error),
-            )
+                while trouble := await self._released():  # noqa: ASYNC110  # nobody tells when
+                    await asyncio.sleep(_HAND_OVER_POLL_SECONDS)
+                return
+        except TimeoutError as error:
+            trouble = trouble or error
+        _log.warning(
+            "exporter %s, partition %d: the position %d is not given back: %s",
+            *(self._sink.name, self._partition, self._done, trouble),
+        )
+
+    async def _released(self) -> Retryable | None:
+        """Give the position back; return why that may work a moment later."""
+        try:
+            await self._position.release(self._done)
+        except Retryable as error:
+            return error
+        return None
 
     async def _notify(self) -> None:
         async with self._progress:
