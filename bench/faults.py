@@ -69,7 +69,7 @@ def _options() -> argparse.Namespace:
 
 def run(files: Sequence[str], marker: str) -> tuple[list[Run], int]:
     """Run the tests; return what each said, with the time at which they began, and the status."""
-    began = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+    began = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     folder = Path(tempfile.mkdtemp(prefix="agentsight-matrix-"))
     results = folder / "results.jsonl"
     # pytest prints the seeds; CLUSTER_SEED repeats a run.
@@ -119,8 +119,8 @@ def _began(runs: Iterable[Run]) -> list[str]:
     for one in runs:
         rows.setdefault(str(one["began"]), set()).add(str(one["row"]))
     if len(rows) == 1:
-        return [f"All rows are of one run, begun at {next(iter(rows))} UTC."]
-    return [f"Begun at {time} UTC: rows {', '.join(sorted(rows[time]))}." for time in sorted(rows)]
+        return [f"All rows are of one run, begun at {next(iter(rows))}."]
+    return [f"Begun at {time}: rows {', '.join(sorted(rows[time]))}." for time in sorted(rows)]
 
 
 def _cells(row: str, fault: str, runs: Sequence[Run]) -> list[str]:
