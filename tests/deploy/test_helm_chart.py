@@ -188,8 +188,19 @@ def test_the_agent_has_the_capabilities_that_it_needs_and_its_own_namespace(case
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_rights_are_those_of_the_job_and_tokens_go_to_it_alone(case: str) -> None:
-    assert not of_kind(case, "ClusterRole", "ClusterRoleBinding")
+def test_rights_are_those_of_agents_and_of_the_job_and_tokens_go_to_them_alone(case: str) -> None:
+    asks = case != "existing"
+    pods_of_the_cluster = {
+        "apiGroups": [""],
+        "resources": ["pods"],
+        "verbs": ["get", "list", "watch"],
+    }
+    assert [role["rules"] for role in of_kind(case, "ClusterRole")] == asks * [
+        [pods_of_the_cluster]
+    ]
+    for binding in of_kind(case, "ClusterRoleBinding"):
+        (subject,) = binding["subjects"]
+        assert subject["name"].endswith("-agent")
     for role in of_kind(case, "Role"):
         assert role["metadata"]["name"].endswith("-keys")
         for rule in role["rules"]:
@@ -197,7 +208,8 @@ def test_rights_are_those_of_the_job_and_tokens_go_to_it_alone(case: str) -> Non
             assert set(rule["verbs"]) <= {"create", "get", "update"}
             assert rule["verbs"] == ["create"] or rule["resourceNames"]
     for one, spec in pods(case):
-        assert spec["automountServiceAccountToken"] is (one["kind"] == "Job")
+        needs = {"Job": True, "DaemonSet": asks}.get(one["kind"], False)
+        assert spec["automountServiceAccountToken"] is needs
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -212,6 +224,7 @@ def test_the_configurations_are_those_of_the_product_and_fit_the_ports(
             found[role] = load_config(tmp_path / f"{role}.yaml", {})
     assert set(found) == {"agent", "aggregator", "operator"}
     assert found["agent"].bus.inbox == "_INBOX_agents"
+    assert found["agent"].kubernetes.enabled is (case != "existing")
     assert all(config.bus.tls.ca_file and not config.bus.embedded for config in found.values())
     if case == "full":
         assert found["agent"].capture.mode == "metadata"

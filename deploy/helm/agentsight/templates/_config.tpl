@@ -66,6 +66,9 @@ logging: {format: json}
 {{ include "agentsight.commonConfig" (dict "root" . "role" "agent") }}
 security:
   seal: {frames_public_file: /etc/agentsight/secrets/frames.public}
+{{- if .Values.agent.podMetadata }}
+kubernetes: {enabled: true}
+{{- end }}
 {{- end -}}
 
 {{- define "agentsight.readerSeal" -}}
