@@ -14,6 +14,7 @@ import pytest
 from agentsight_aggregator.fold import build_fold
 from agentsight_aggregator.worker.checkpoints import CheckpointStore
 from agentsight_aggregator.worker.folding import Folding
+from agentsight_core.bus import subjects
 from agentsight_core.errors import Retryable
 from agentsight_core.sealing import Opener
 from agentsight_core.testing.cluster.cluster import Cluster, ClusterSettings, running_cluster
@@ -104,7 +105,7 @@ class Run:
     async def finish(self, *, settle_s: float = 240.0) -> Verdict:
         """End the load, read everything back, judge it, and write a line of the results."""
         await self.cluster.healthy()
-        await self.cluster.settle(settle_s)
+        await self.cluster.settle(self._folded(), settle_s)
         async with self.cluster.bus() as bus:
             self.evidence = await again(lambda: gather(bus))
             saved = await again(lambda: checkpoints(bus, self.cluster.settings.partitions))
@@ -115,6 +116,20 @@ class Run:
         for fault_s, until_s in self.takeover_windows:
             self.takeover_s += takeovers(self.evidence.findings, fault_s, until_s).values()
         return self.verdict
+
+    def _folded(self) -> Callable[[], Awaitable[bool]]:
+        """Return what tells whether every checkpoint is behind all that EVENTS has by then."""
+        last = 0
+
+        async def folded() -> bool:
+            nonlocal last
+            async with self.cluster.bus() as bus:
+                last = last or (await bus.stream_state(subjects.EVENTS)).state.last_seq
+                numbers = range(self.cluster.settings.partitions)
+                # Each partition has a tick every second, and saves what it has folded.
+                return all([await CheckpointStore(bus, n).position() >= last for n in numbers])
+
+        return folded
 
     def report(self) -> None:
         verdict = self.verdict or Verdict(replay=["the run was not finished"])

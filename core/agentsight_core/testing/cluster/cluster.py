@@ -311,14 +311,19 @@ class Cluster:
         name = info.cluster.leader
         return next(member for member in self.nats if member.name == name)
 
-    async def settle(self, seconds: float = 240.0) -> None:
-        """Let the generators deliver what they have and end; then the aggregators; wait for it."""
+    async def settle(self, folded: Callable[[], Awaitable[bool]], seconds: float = 240.0) -> None:
+        """Let the generators deliver what they have and end; then the aggregators; wait for it.
+
+        `folded` tells whether the aggregators have got through all that was in EVENTS when it was
+        asked first: that nothing new comes may also mean that they wait for a server.
+        """
         for node in self.nodes:
             if node.runs:
                 # One that has just been started would die of the signal.
                 await eventually(partial(_listens, node), seconds)
                 status = await node.stop(seconds)
                 assert status == 0, f"{node.name}: status {status}\n{node.output()[-3000:]}"
+        await patiently(folded, seconds)
         await self._quiet(seconds)
         for aggregator in self.aggregators:
             if aggregator.runs:
