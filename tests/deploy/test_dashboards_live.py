@@ -1,0 +1,246 @@
+"""Every panel shows something when a real Prometheus scrapes a running system."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import pytest
+from agentsight_core.testing.etcd_cluster import running_etcd
+from agentsight_core.testing.running_up import RunningUp, running_up
+
+pytestmark = [pytest.mark.kernel, pytest.mark.server, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
+# Of Prometheus, so that a window has enough points on a busy machine.
+SCRAPE_S = 2
+WINDOWS = {"$__rate_interval": "60s", "$__range": "5m", "$job": ".+", "$instance": ".+"}
+PATIENCE_S = 120
+# A scenario beside those of the demo: a tool that connects, renames and ends by a signal, one that
+# fails, and a request that the server refuses.
+COMMAND = (
+    "python3 -c 'import socket; socket.socket().connect_ex((\"127.0.0.1\", 9))'; "
+    "touch one; mv one two; sleep 5 & kill -TERM $!; exit 3"
+)
+EFFECTS = {
+    "name": "effects",
+    "api": "anthropic.messages",
+    "model": "claude-sonnet-5",
+    "response_model": "claude-sonnet-5",
+    "stream": True,
+    "system": "You try things.",
+    "task": "Do what leaves traces.",
+    "steps": [
+        {
+            "text": "Now.",
+            "tool_calls": [
+                {"id": "toolu_e1", "name": "run_command", "arguments": {"command": COMMAND}}
+            ],
+            "usage": {"input": 100, "output": 20, "cache_read": 50},
+        },
+        {"text": "Done.", "usage": {"input": 150, "output": 5, "cache_read": 100}},
+    ],
+}
+# What the server does not know, it answers with status 400.
+REFUSED = {**EFFECTS, "name": "refused", "task": "A task that no scenario has.", "steps": []}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Prometheus:
+    """A real one, asked as Grafana does."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._client = httpx2.AsyncClient(trust_env=False)
+
+    async def get(self, path: str) -> Any:
+        try:
+            answer = await self._client.get(self.url + path)
+        except httpx2.TransportError:
+            return None
+        content = json.loads(answer.content)
+        assert content["status"] == "success", content
+        return content["data"]
+
+    async def has_data(self, query: str) -> bool:
+        """Whether the query gives at least one number that is one."""
+        for name, value in WINDOWS.items():
+            query = query.replace(name, value)
+        data = await self.get(f"/api/v1/query?query={quote(query)}")
+        rows = data["result"] if data else []
+        return any(not math.isnan(float(row["value"][1])) for row in rows)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+@contextlib.asynccontextmanager
+async def prometheus(folder: Path, up: RunningUp) -> AsyncIterator[Prometheus]:
+    """Scrape agent and aggregator as deploy/compose does, and keep exemplars."""
+    program = shutil.which("prometheus")
+    assert program is not None, "the set-up installs Debian's prometheus"
+    targets = folder / "targets.json"
+    write_targets(targets, up)
+    config = {
+        "global": {"scrape_interval": f"{SCRAPE_S}s", "scrape_timeout": f"{SCRAPE_S}s"},
+        "scrape_configs": [
+            {
+                "job_name": "agentsight",
+                "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "1s"}],
+            }
+        ],
+    }
+    (folder / "prometheus.yml").write_text(json.dumps(config))
+    port = free_port()
+    with (folder / "prometheus.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--enable-feature=exemplar-storage",
+            stderr=log,
+        )
+    client = Prometheus(port)
+    try:
+        yield client
+    finally:
+        await client.close()
+        process.kill()
+        await process.wait()
+
+
+def write_targets(path: Path, up: RunningUp) -> None:
+    ports = [up.telemetry_port(component) for component in ("agent", "aggregator")]
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps([{"targets": [f"127.0.0.1:{port}" for port in ports]}]))
+    new.rename(path)
+
+
+@contextlib.asynccontextmanager
+async def llm_server(folder: Path, scenarios: Path) -> AsyncIterator[dict[str, str]]:
+    """Run the demo's server; gives the variables by which SDKs find it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(EXAMPLES / "llm_server.py")),
+        *("--scenarios", str(scenarios), "--folder", str(folder)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        url = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
+        yield {
+            **os.environ,
+            "ANTHROPIC_BASE_URL": url,
+            "OPENAI_BASE_URL": f"{url}/v1",
+            "SSL_CERT_FILE": str(folder / "ca.pem"),
+            "ANTHROPIC_API_KEY": "not-a-key",
+            "OPENAI_API_KEY": "not-a-key",
+        }
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+async def run_agent(folder: Path, name: str, jobs: list[Path], environment: dict[str, str]) -> int:
+    """Run the demo's agent; return its exit status."""
+    work = folder / name
+    work.mkdir()
+    with (folder / f"{name}.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(EXAMPLES / "demo_agent.py")),
+            *("--log", str(folder / f"{name}.jsonl"), "--folder", str(work)),
+            *map(str, jobs),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+        )
+        return await process.wait()
+
+
+def queries() -> dict[tuple[str, str, str], str]:
+    """Return every query of Prometheus by dashboard, panel and legend."""
+    return {
+        (path.stem, panel["title"], target["legendFormat"]): target["expr"]
+        for path in sorted(DASHBOARDS.glob("*.json"))
+        for panel in json.loads(path.read_text())["panels"]
+        if panel["datasource"]["type"] == "prometheus"
+        for target in panel["targets"]
+    }
+
+
+async def without_data(metrics: Prometheus) -> list[str]:
+    """Ask until every panel shows something; return those that never did."""
+    waiting = queries()
+    end = time.monotonic() + PATIENCE_S
+    while waiting and time.monotonic() < end:
+        for key, query in list(waiting.items()):
+            if await metrics.has_data(query):
+                del waiting[key]
+        await asyncio.sleep(0.5)
+    return [" / ".join(key) for key in waiting]
+
+
+async def test_no_panel_is_empty(tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    demo = sorted((EXAMPLES / "scenarios").glob("*.json"))
+    known = [jobs / path.name for path in demo]
+    for path, copy in zip(demo, known, strict=True):
+        copy.write_bytes(path.read_bytes())
+    (jobs / "effects.json").write_text(json.dumps(EFFECTS))
+    refused = tmp_path / "refused.json"
+    refused.write_text(json.dumps(REFUSED))
+    async with running_etcd(tmp_path / "etcd", 1, tls=True) as etcd:
+        tls = etcd.settings.tls
+        assert tls is not None
+        settings = {
+            "COORDINATION_ENDPOINTS": json.dumps(list(etcd.settings.endpoints)),
+            "COORDINATION_CA_FILE": str(tls.ca),
+            "COORDINATION_CERTIFICATE_FILE": str(tls.certificate),
+            "COORDINATION_KEY_FILE": str(tls.key),
+        }
+        async with (
+            running_up(tmp_path, settings) as up,
+            llm_server(tmp_path, jobs) as environment,
+            prometheus(tmp_path, up) as metrics,
+        ):
+            assert await run_agent(tmp_path, "first", known, environment) == 0
+            await run_agent(tmp_path, "effects", [jobs / "effects.json"], environment)
+            # Once more: a rate needs a series that was there before it grew.
+            assert await run_agent(tmp_path, "second", known, environment) == 0
+            # The fault of the panels that show what failed.
+            assert await run_agent(tmp_path, "refused", [refused], environment) != 0
+            # The fault of the panels that show what was lost: an agent that is killed tells of it.
+            await up.kill("agent")
+            write_targets(tmp_path / "targets.json", up)
+            empty = await without_data(metrics)
+            marks = await metrics.get(
+                "/api/v1/query_exemplars?start=0&end=4000000000"
+                "&query=gen_ai_client_inference_duration_seconds_bucket"
+            )
+    assert empty == []
+    found = [item["labels"]["trace_id"] for row in marks for item in row["exemplars"]]
+    assert found
+    assert all(len(bytes.fromhex(trace_id)) == 16 for trace_id in found)
