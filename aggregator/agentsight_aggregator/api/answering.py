@@ -7,8 +7,9 @@ knows how long it is worth it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar
 
 import grpc
@@ -26,7 +27,6 @@ CALL_SECONDS = 30.0
 
 
 Call = Callable[[Servicer, Request, grpc.aio.ServicerContext], Awaitable[Response]]
-Stream = Callable[[Servicer, Request, grpc.aio.ServicerContext], AsyncIterator[Response]]
 
 
 def answered(call: Call[Servicer, Request, Response]) -> Call[Servicer, Request, Response]:
@@ -49,20 +49,18 @@ def answered(call: Call[Servicer, Request, Response]) -> Call[Servicer, Request,
     return answer
 
 
-def streamed(stream: Stream[Servicer, Request, Response]) -> Stream[Servicer, Request, Response]:
-    """Let `stream` raise errors of ours."""
+async def send(responses: AsyncGenerator[Response], context: grpc.aio.ServicerContext) -> None:
+    """Send `responses` as the client takes them; raises errors of ours as status codes.
 
-    @functools.wraps(stream)
-    async def answer(
-        servicer: Servicer, request: Request, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[Response]:
-        try:
-            async for response in stream(servicer, request, context):
-                yield response
-        except AgentSightError as error:
-            await context.abort(status_of(error), str(error))
-
-    return answer
+    However the call ends, `responses` are closed when this returns. A handler that yields would
+    leave that to the garbage collector when it is cancelled.
+    """
+    try:
+        async with contextlib.aclosing(responses):
+            async for response in responses:
+                await context.write(response)
+    except AgentSightError as error:
+        await context.abort(status_of(error), str(error))
 
 
 def status_of(error: AgentSightError) -> grpc.StatusCode:

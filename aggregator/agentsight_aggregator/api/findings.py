@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import grpc
 import grpc.aio
@@ -17,7 +17,7 @@ from agentsight_core.merging import Merge, MergeSettings
 from agentsight_core.pb import api_pb2 as api
 from agentsight_core.pb.findings_pb2 import Finding
 
-from agentsight_aggregator.api.answering import answered, streamed
+from agentsight_aggregator.api.answering import answered, send
 from agentsight_aggregator.api.kept import FindingsFilter, finding_of, partition_of
 from agentsight_aggregator.api.pages import MAX_BYTES, PageRequest, list_page
 
@@ -33,6 +33,12 @@ class FindingsService:
         self._bus = bus
         self._partitions = partitions
         self._stopping = stopping
+        self._streams: set[asyncio.Task[None]] = set()
+
+    async def ended(self, seconds: float) -> None:
+        """Wait until the streams have let go of the bus, `seconds` at most."""
+        if self._streams:
+            await asyncio.wait(self._streams, timeout=seconds)
 
     @answered
     async def QueryFindings(  # noqa: N802  # gRPC's name
@@ -49,14 +55,19 @@ class FindingsService:
         page = await list_page(self._bus, subjects.FINDINGS, wanted.subject, page_request, pick)
         return api.QueryFindingsResponse(findings=page.items, next_page_token=page.next_token)
 
-    @streamed
     async def StreamFindings(  # noqa: N802  # gRPC's name
-        self, request: api.StreamFindingsRequest, _context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[api.StreamFindingsResponse]:
-        """Yield findings in the order of event time until the client or this server goes.
+        self, request: api.StreamFindingsRequest, context: grpc.aio.ServicerContext
+    ) -> None:
+        """Send findings in the order of event time until the client or this server goes."""
+        stream = asyncio.ensure_future(send(self._stream(request), context))
+        self._streams.add(stream)
+        stream.add_done_callback(self._streams.discard)
+        await stream
 
-        The next batch is read when the client has taken the last one, so a slow one costs no more.
-        """
+    async def _stream(
+        self, request: api.StreamFindingsRequest
+    ) -> AsyncGenerator[api.StreamFindingsResponse]:
+        # The next batch is read when the client has taken the last one: a slow one costs no more.
         wanted = FindingsFilter.of(request.filter)
         merge = Merge[Finding](_merge_settings(request), self._sources(wanted))
         start = 1 if request.from_beginning else 0

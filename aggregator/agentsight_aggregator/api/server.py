@@ -83,7 +83,8 @@ async def serving(bus: Bus, settings: ApiSettings) -> AsyncIterator[int]:
         maximum_concurrent_rpcs=settings.max_calls,
         interceptors=[TokenCheck(settings.token)] if settings.token else (),
     )
-    names = _add_services(server, bus, settings, stopping)
+    findings = FindingsService(bus, settings.partitions, stopping)
+    names = _add_services(server, bus, settings, findings)
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
     reflection.enable_server_reflection(
@@ -100,14 +101,14 @@ async def serving(bus: Bus, settings: ApiSettings) -> AsyncIterator[int]:
         await health_service.enter_graceful_shutdown()
         stopping.set()
         await server.stop(settings.grace_seconds)
+        await findings.ended(settings.grace_seconds)
 
 
 def _add_services(
-    server: grpc.aio.Server, bus: Bus, settings: ApiSettings, stopping: asyncio.Event
+    server: grpc.aio.Server, bus: Bus, settings: ApiSettings, findings: FindingsService
 ) -> tuple[str, ...]:
     add = api_pb2_grpc
     add.add_SessionsServicer_to_server(SessionsService(bus), server)
-    findings = FindingsService(bus, settings.partitions, stopping)
     add.add_FindingsServicer_to_server(findings, server)
     add.add_DeadLettersServicer_to_server(DeadLettersService(bus), server)
     add.add_ClusterServicer_to_server(ClusterService(bus, settings.partitions), server)
