@@ -13,34 +13,39 @@ from agentsight_core.testing.recorded_run import RecordedRun, record
 
 pytestmark = pytest.mark.kernel
 
-# The official SDK; it offers no compression.
+# The official SDK; it offers no compression. Both clients are those for asyncio: the others read
+# and write one TLS connection in two threads (https://github.com/python/cpython/issues/151508).
 REALTIME = """
-import openai
-client = openai.OpenAI(max_retries=0)
-with client.realtime.connect(model="gpt-realtime") as connection:
-    assert connection.recv().type == "session.created"
-    for words in ("What is the weather?", "And tomorrow?"):
-        content = [{"type": "input_text", "text": words}]
-        item = {"type": "message", "role": "user", "content": content}
-        connection.conversation.item.create(item=item)
-        connection.response.create()
-        for event in connection:
-            if event.type == "response.done":
-                break
+import asyncio, openai
+async def main():
+    client = openai.AsyncOpenAI(max_retries=0)
+    async with client.realtime.connect(model="gpt-realtime") as connection:
+        assert (await connection.recv()).type == "session.created"
+        for words in ("What is the weather?", "And tomorrow?"):
+            content = [{"type": "input_text", "text": words}]
+            item = {"type": "message", "role": "user", "content": content}
+            await connection.conversation.item.create(item=item)
+            await connection.response.create()
+            async for event in connection:
+                if event.type == "response.done":
+                    break
+asyncio.run(main())
 """
 
 # As agents use the Responses API over a WebSocket: one connection for all their calls.
 RESPONSES = """
-import json, os, ssl
-from websockets.sync.client import connect
-context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
-url = os.environ["URL"] + "/v1/responses"
-with connect(url, ssl=context, compression=COMPRESSION, max_size=None) as socket:
-    for length in (10, 20_000):
-        ask = {"type": "response.create", "model": "gpt-test", "input": "Hi " * length}
-        socket.send(json.dumps({**ask, "max_tokens": length}))
-        while json.loads(socket.recv())["type"] != "response.completed":
-            pass
+import asyncio, json, os, ssl
+from websockets.asyncio.client import connect
+async def main():
+    context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+    url = os.environ["URL"] + "/v1/responses"
+    async with connect(url, ssl=context, compression=COMPRESSION, max_size=None) as socket:
+        for length in (10, 20_000):
+            ask = {"type": "response.create", "model": "gpt-test", "input": "Hi " * length}
+            await socket.send(json.dumps({**ask, "max_tokens": length}))
+            while json.loads(await socket.recv())["type"] != "response.completed":
+                pass
+asyncio.run(main())
 """
 
 CLIENTS = {
