@@ -23,18 +23,9 @@ def digest(*parts: Part, size: int) -> bytes:
     return state.digest()
 
 
-# USER_HZ is 100 on every architecture that we know (proc(5), starttime).
-_NS_PER_TICK = 10_000_000
-
-
 def session_id(cluster: str, boot_id: str, root_pid: int, root_start_boot_ns: int) -> int:
-    """Return the 64-bit id of the process tree that began with `root_pid`; never 0.
-
-    Of the start only the clock tick counts: an agent that starts later reads it in /proc, where it
-    is no finer, and has to find the same id.
-    """
-    tick = root_start_boot_ns // _NS_PER_TICK
-    key = digest("session", cluster, boot_id, root_pid, tick, size=8)
+    """Return the 64-bit id of the process tree that began with `root_pid`; never 0."""
+    key = digest("session", cluster, boot_id, root_pid, root_start_boot_ns, size=8)
     return int.from_bytes(key, "big") or 1
 
 
