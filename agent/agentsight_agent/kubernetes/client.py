@@ -62,6 +62,7 @@ class PodClient:
         self._url = urlsplit(settings.url or _url_in_pod())
         self._open: http.client.HTTPConnection | None = None
         self._answer: http.client.HTTPResponse | None = None
+        self._interrupted = False
 
     def list(self) -> PodList:
         """Return all pods of the node, page by page."""
@@ -101,7 +102,8 @@ class PodClient:
         self._answer = self._open = None
 
     def interrupt(self) -> None:
-        """End the request that runs, if one does; may be called from another thread."""
+        """End the request that runs, and any that comes; may be called from another thread."""
+        self._interrupted = True
         connection = self._open
         if connection is not None and connection.sock is not None:
             try:
@@ -121,6 +123,9 @@ class PodClient:
         connection.request(
             "GET", f"{self._url.path}/api/v1/pods?{urlencode(parameters)}", headers=headers
         )
+        if self._interrupted:
+            # There was no connection yet that `interrupt` could have ended.
+            raise ConnectionAbortedError("interrupted")
         self._answer = answer = connection.getresponse()
         if answer.status != http.client.OK:
             raise _failure(answer.status, answer.read(1000).decode(errors="replace"))
