@@ -4,8 +4,9 @@
  *
  * One program after every system call of the machine, so user space attaches it only while there is
  * a tracked process. Sums are kept per file descriptor and told at close, and every TELL_NS while
- * something happens. A duplicate of a descriptor has sums of its own. Not seen: descriptors that
- * were inherited or received, how much went through a memory mapping, io_uring.
+ * something happens. A duplicate of a descriptor has sums of its own. A file that the process has
+ * not opened while it was tracked (inherited, received, opened before) is told when it is first
+ * used. Not seen: how much went through a memory mapping, io_uring.
  */
 #include <asm/unistd_64.h>
 
@@ -25,6 +26,9 @@
 #define MAP_TYPE	15 /* MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE */
 #define F_DUPFD		0
 #define F_DUPFD_CLOEXEC 1030
+#define S_IFREG		0100000
+/* Room that the empty path of a found file takes. */
+#define FOUND_PATH_BYTES 8
 
 struct descriptor {
 	__u32 tgid;
@@ -40,8 +44,12 @@ struct open_file {
 	__u64 looked_jiffies;
 	__u32 reads;
 	__u32 writes;
+	/* 0 = nobody here has seen it being opened. */
 	__u32 path_bytes;
-	__u32 mapped_for_writing;
+	__u8 mapped_for_writing;
+	/* Nothing is told of it: it is a pipe, a socket, a device. */
+	__u8 is_other;
+	__u16 reserved;
 	char path[KEPT_PATH_BYTES];
 };
 
@@ -59,9 +67,12 @@ static const struct open_file no_file = {};
 /* Tell the sums, which begin anew. */
 static __noinline int emit_closed(struct descriptor *key, struct open_file *file, __u32 still_open)
 {
-	struct file_closed *record = begin_record(CLASS_FILE, RECORD_FILE_CLOSED, sizeof(*record),
-						  file->path_bytes, file->session);
+	struct file_closed *record;
 
+	if (file->is_other)
+		return 0;
+	record = begin_record(CLASS_FILE, RECORD_FILE_CLOSED, sizeof(*record), file->path_bytes,
+			      file->session);
 	if (!record)
 		return 0;
 	record->header.pid = key->tgid;
@@ -126,7 +137,8 @@ static __noinline int duplicate_file(struct descriptor *key, __s32 fd)
 		return 0;
 	close_file(&copy);
 	original = bpf_map_lookup_elem(&open_files, key);
-	if (!original)
+	/* One without a path is told anew, with it, when it is used. */
+	if (!original || !original->path_bytes)
 		return 0;
 	/* The map takes a copy: the value of another entry may be given as it is. */
 	if (bpf_map_update_elem(&open_files, &copy, original, BPF_ANY)) {
@@ -199,6 +211,43 @@ static __noinline int emit_opened(struct opening *opening)
 	return 0;
 }
 
+/*
+ * The entry of a descriptor that is used for the first time and was not seen being opened; NULL if
+ * there is no room. A file is told like an opening that has no path but that of the descriptor.
+ */
+static __noinline struct open_file *note_found(struct descriptor *key)
+{
+	struct opening opening = {.result = key->fd, .directory = key->fd};
+	struct open_file *entry;
+	struct file *file = file_of_descriptor(key->fd);
+
+	/* Another thread may do the same now. */
+	if (!file || bpf_map_update_elem(&open_files, key, &no_file, BPF_NOEXIST))
+		return bpf_map_lookup_elem(&open_files, key);
+	entry = bpf_map_lookup_elem(&open_files, key);
+	if (!entry)
+		return NULL;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG) {
+		entry->is_other = 1;
+		return entry;
+	}
+	opening.session = session_of(key->tgid);
+	opening.flags = BPF_CORE_READ(file, f_flags);
+	entry->session = opening.session;
+	entry->opened_boot_ns = bpf_ktime_get_boot_ns();
+	entry->told_boot_ns = entry->opened_boot_ns;
+	entry->looked_jiffies = bpf_jiffies64();
+	put_opened(&opening, 0, FOUND_PATH_BYTES, true);
+	return entry;
+}
+
+static __always_inline struct open_file *file_used(struct descriptor *key)
+{
+	struct open_file *file = bpf_map_lookup_elem(&open_files, key);
+
+	return file ? file : note_found(key);
+}
+
 /* Tell what has gone through a file that stays open, from time to time. */
 static __always_inline void tell_sometimes(struct descriptor *key, struct open_file *file)
 {
@@ -218,9 +267,9 @@ static __always_inline void tell_sometimes(struct descriptor *key, struct open_f
 static __always_inline void add_read(__u32 tgid, __s32 fd, long bytes)
 {
 	struct descriptor key = {.tgid = tgid, .fd = fd};
-	struct open_file *file = bpf_map_lookup_elem(&open_files, &key);
+	struct open_file *file = file_used(&key);
 
-	if (!file)
+	if (!file || file->is_other)
 		return;
 	__sync_fetch_and_add(&file->read_bytes, bytes);
 	__sync_fetch_and_add(&file->reads, 1);
@@ -230,9 +279,9 @@ static __always_inline void add_read(__u32 tgid, __s32 fd, long bytes)
 static __always_inline void add_write(__u32 tgid, __s32 fd, long bytes)
 {
 	struct descriptor key = {.tgid = tgid, .fd = fd};
-	struct open_file *file = bpf_map_lookup_elem(&open_files, &key);
+	struct open_file *file = file_used(&key);
 
-	if (!file)
+	if (!file || file->is_other)
 		return;
 	__sync_fetch_and_add(&file->written_bytes, bytes);
 	__sync_fetch_and_add(&file->writes, 1);
@@ -247,7 +296,7 @@ static __always_inline void note_mapped(__u32 tgid, struct pt_regs *regs)
 
 	if (!(regs->rdx & PROT_WRITE) || !(regs->r10 & MAP_SHARED) || (regs->r10 & MAP_TYPE) == 2)
 		return;
-	file = bpf_map_lookup_elem(&open_files, &key);
+	file = file_used(&key);
 	if (file)
 		file->mapped_for_writing = 1;
 }
@@ -311,6 +360,7 @@ static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, lo
 		add_write(tgid, regs->rdi, result);
 		add_read(tgid, regs->rsi, result);
 		return true;
+	case __NR_splice:
 	case __NR_copy_file_range:
 		add_read(tgid, regs->rdi, result);
 		add_write(tgid, regs->rdx, result);

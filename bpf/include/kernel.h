@@ -42,6 +42,7 @@ struct inode {
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+	unsigned int f_flags;
 };
 
 struct fdtable {

@@ -21,6 +21,8 @@ class FileEffect(msgspec.Struct, tag="file"):
     written_bytes: int = 0
     closed: bool = False
     mapped_for_writing: bool = False
+    # The process has not opened it while it was watched: inherited, received, opened before.
+    found_open: bool = False
 
 
 class Quality(msgspec.Struct, frozen=True):

@@ -133,10 +133,12 @@ class Processes:
         process.output_bytes[fd] = process.output_bytes.get(fd, 0) + len(data)
 
     def _file_opened(self, session: SessionState, event: pb.Event) -> None:
+        opened = event.file_opened
         file_effects.take_file_opened(self._owner(session, event), event, self._limit)
-        opened = event.file_opened.result >= 0
-        session.totals.files += opened
-        self._count(session, "agentsight.files", "ok" if opened else "error")
+        if file_effects.found_open(opened):
+            return
+        session.totals.files += opened.result >= 0
+        self._count(session, "agentsight.files", "ok" if opened.result >= 0 else "error")
 
     def _file_closed(self, session: SessionState, event: pb.Event) -> None:
         file_effects.take_file_closed(self._owner(session, event), event, self._limit)

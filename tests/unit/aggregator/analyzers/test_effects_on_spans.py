@@ -79,6 +79,18 @@ def test_sums_of_a_file_that_stays_open_and_of_a_duplicate_are_added(span_with):
     assert span.attributes["agentsight.file.written_bytes"] == 13
 
 
+def test_a_file_that_was_open_already_has_its_path_and_sums_and_is_no_opening(span_with):
+    span, found = span_with(
+        ("file_opened", pb.FileOpened(directory="/work/log", flags=0o2001, result=1)),
+        ("file_closed", pb.FileClosed(fd=1, written_bytes=12, writes=1)),
+    )
+    ((_, attributes),) = span.events
+    assert attributes["file.path"] == "/work/log"
+    assert attributes["agentsight.file.written_bytes"] == 12
+    assert attributes["agentsight.file.found_open"]
+    assert span.attributes["agentsight.files"] == found.summaries[-1].files == 0
+
+
 def test_a_connection_tells_how_it_did_and_what_ended_it(span_with):
     quality = {"sent_segments": 100, "retransmitted_segments": 5, "round_trip_us": 40_000}
     span, found = span_with(
