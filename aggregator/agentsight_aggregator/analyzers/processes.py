@@ -14,6 +14,7 @@ from agentsight_aggregator.analyzers import (
     file_effects,
     gpu_use,
     marks,
+    network_totals,
     peer_names,
 )
 from agentsight_aggregator.analyzers.findings import Output, span_id
@@ -157,14 +158,19 @@ class Processes:
         connection_effects.take_connected(process, event, self._limit, session.names)
         session.totals.connections += 1
         failed = event.net_connected.error != 0
+        session.network.failed += failed
         self._count(session, "agentsight.connections", "error" if failed else "ok")
 
     def _sampled(self, session: SessionState, event: pb.Event) -> None:
         connection_effects.take_sampled(self._owner(session, event), event)
+        left = network_totals.take_progress(session.network, event.net_sampled, closed=False)
+        if left:
+            self._output.meter.add("agentsight.ignored", left, reason="end_of_old_connection")
 
     def _disconnected(self, session: SessionState, event: pb.Event) -> None:
         connection_effects.take_disconnected(self._owner(session, event), event, self._limit)
         done = event.net_closed
+        network_totals.take_progress(session.network, done, closed=True)
         self._add(session, "agentsight.connection.bytes", done.sent_bytes, "sent")
         self._add(session, "agentsight.connection.bytes", done.received_bytes, "received")
         self._add(session, "agentsight.connection.segments", done.sent_segments, "sent")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from agentsight_aggregator.analyzers.effect_state import Effect
+from agentsight_aggregator.analyzers.network_totals import NetworkTotals
 from agentsight_aggregator.call import LlmCall
 from agentsight_aggregator.streams.mcp import McpCall, McpPeer
 
@@ -289,5 +290,6 @@ class SessionState(msgspec.Struct):
     mcp_peers: dict[int, McpPeer] = {}
     mcp_calls: list[McpCall] = []
     totals: Totals = msgspec.field(default_factory=Totals)
+    network: NetworkTotals = msgspec.field(default_factory=NetworkTotals)
     revision: int = 0
     summary_due: bool = False

@@ -108,6 +108,35 @@ def test_a_connection_tells_how_it_did_and_what_ended_it(span_with):
     assert found.total("agentsight.connection.segments", **{"agentsight.kind": "again"}) == 5
 
 
+def test_a_session_has_the_sums_of_its_connections_open_or_closed(span_with):
+    def tcp(socket: int, **sums: int) -> pb.NetClosed:
+        return pb.NetClosed(socket=socket, **sums)
+
+    first = {"round_trip_us": 1000, "least_round_trip_us": 900}
+    _, found = span_with(
+        ("net_connected", pb.NetConnected(socket=1)),
+        ("net_connected", pb.NetConnected(socket=2, error=errno.ECONNREFUSED)),
+        ("net_sampled", tcp(1, sent_bytes=10, sent_segments=1, **first)),
+        ("net_sampled", tcp(1, sent_bytes=30, sent_segments=3, lost_segments=1, **first)),
+        ("net_connected", pb.NetConnected(socket=3)),
+        ("net_closed", tcp(3, sent_bytes=5, received_bytes=7, sent_segments=1, round_trip_us=5000)),
+        ("net_connected", pb.NetConnected(socket=4)),
+        ("net_sampled", tcp(4, sent_bytes=2, sent_segments=2, retransmitted_segments=1)),
+        ("net_closed", tcp(4, sent_bytes=3, sent_segments=2, retransmitted_segments=1)),
+    )
+    summary = found.summaries[-1]
+    assert (summary.connections, summary.failed_connections) == (4, 1)
+    assert (summary.sent_bytes, summary.received_bytes) == (38, 7)
+    assert (summary.sent_segments, summary.retransmitted_segments) == (6, 1)
+    assert summary.lost_segments == 1
+    # Three segments at 1 ms, one at 5 ms; the last connection was not measured.
+    assert summary.round_trip_us == 2000
+    assert summary.least_round_trip_us == 900
+    (session,) = found.named("session demo-agent")
+    assert session.attributes["agentsight.connection.sent_bytes"] == 38
+    assert session.attributes["agentsight.connection.round_trip_us"] == 2000
+
+
 def test_signals_limits_and_kills_for_memory_are_events(span_with):
     sent = pb.SignalSent(sender_pid=0, target_pid=PID, signal=signal.SIGKILL)
     span, found = span_with(
