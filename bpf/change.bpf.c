@@ -11,9 +11,8 @@
 #include "lib/descriptor.bpf.h"
 #include "lib/ring.bpf.h"
 
-#define AT_REMOVEDIR 0x200
-#define UNCHANGED    0xffffffff
-#define MAX_PATH     4096
+#define UNCHANGED 0xffffffff
+#define MAX_PATH  4096
 
 /* One call; a path at 0 means the descriptor itself. */
 struct change {
@@ -45,11 +44,11 @@ static __always_inline bool is_relative(__u64 path_at)
 /* Bytes with the ending zero; KEPT_PATH_BYTES means: so many or more. */
 static __noinline long path_bytes(__u64 path_at)
 {
-	char start[KEPT_PATH_BYTES];
+	SCRATCH(start, KEPT_PATH_BYTES);
 	long bytes = 0;
 
 	if (path_at)
-		bytes = bpf_probe_read_user_str(start, sizeof(start), (void *)path_at);
+		bytes = bpf_probe_read_user_str(start, KEPT_PATH_BYTES, (void *)path_at);
 	return bytes < 0 ? 0 : bytes;
 }
 

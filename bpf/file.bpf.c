@@ -20,13 +20,7 @@
 #include "udp.bpf.c"
 
 /* A file that stays open is told this often, if something goes through it. */
-#define TELL_NS		10000000000ull
-#define PROT_WRITE	2
-#define MAP_SHARED	1
-#define MAP_TYPE	15 /* MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE */
-#define F_DUPFD		0
-#define F_DUPFD_CLOEXEC 1030
-#define S_IFREG		0100000
+#define TELL_NS 10000000000ull
 /* Room that the empty path of a found file takes. */
 #define FOUND_PATH_BYTES 8
 
@@ -42,8 +36,8 @@ struct open_file {
 	__u64 opened_boot_ns;
 	__u64 told_boot_ns;
 	__u64 looked_jiffies;
-	__u32 reads;
-	__u32 writes;
+	__u64 reads;
+	__u64 writes;
 	/* 0 = nobody here has seen it being opened. */
 	__u32 path_bytes;
 	__u8 mapped_for_writing;
@@ -59,10 +53,10 @@ struct {
 	__uint(max_entries, 32768);
 	__type(key, struct descriptor);
 	__type(value, struct open_file);
-} open_files SEC(".maps");
+} MAP(open_files);
 
 /* Initial value of an entry; the path is then read into the entry itself. */
-static const struct open_file no_file = {};
+ZEROED(struct open_file, no_file);
 
 /* Tell the sums, which begin anew. */
 static __noinline int emit_closed(struct descriptor *key, struct open_file *file, __u32 still_open)
@@ -379,8 +373,9 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 	if (switched_off())
 		return 0;
 	opening.session = session_of(tgid);
-	if (!opening.session || bpf_get_current_task_btf()->thread_info.status & TS_COMPAT)
+	if (!opening.session || FIELD(bpf_get_current_task_btf(), thread_info.status) & TS_COMPAT)
 		return 0;
+	USE_REGISTERS(regs);
 	if (regs->orig_rax == __NR_close)
 		udp_closed(tgid, regs->rdi);
 	if (result >= 0 && control.stdio)
@@ -438,5 +433,13 @@ static long close_if_of(struct bpf_map *map, struct descriptor *key, struct open
 /* The process ends: tell about the files that it leaves open. */
 static __always_inline void close_files_of(__u32 tgid)
 {
+#ifdef AGENTSIGHT_BCC
+	for (__s32 fd = 0; fd < MAX_DESCRIPTORS; fd++) {
+		struct descriptor key = {.tgid = tgid, .fd = fd};
+
+		close_file(&key);
+	}
+#else
 	bpf_for_each_map_elem(&open_files, close_if_of, &tgid, 0);
+#endif
 }

@@ -34,7 +34,7 @@ struct {
 	__uint(max_entries, 4096);
 	__type(key, struct limit_key);
 	__type(value, struct limit_count);
-} limits SEC(".maps");
+} MAP(limits);
 
 static __always_inline bool is_limit(__u64 call, long error)
 {

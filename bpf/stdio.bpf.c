@@ -17,17 +17,10 @@
 #define STDIO_KEY  1
 #define STDERR_KEY 2
 
-#define S_IFMT	 0170000
-#define S_IFIFO	 0010000
-#define S_IFSOCK 0140000
-
 /* A server may say a few words before it speaks JSON-RPC. */
 #define MAX_STRIKES 8
 /* Taken of a direction before user space has said that it is wanted. */
 #define MAX_UNJUDGED_BYTES (1u << 20)
-
-#define F_DUPFD		0
-#define F_DUPFD_CLOEXEC 1030
 
 struct stdio_descriptor {
 	__u32 tgid;
@@ -49,7 +42,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, struct stdio_descriptor);
 	__type(value, struct stdio_duplicate);
-} stdio_duplicates SEC(".maps");
+} MAP(stdio_duplicates);
 
 /* Which of the three standard descriptors `fd` is: 0 to 2, or DIVERTED. */
 static __always_inline __s32 standard_of(__u32 tgid, __s32 fd)

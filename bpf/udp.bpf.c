@@ -15,8 +15,7 @@
 #include "lib/origins.bpf.h"
 #include "lib/vectors.bpf.h"
 
-#define IPPROTO_UDP 17
-#define DNS_PORT    53
+#define DNS_PORT 53
 /* A datagram that begins a connection is no shorter (RFC 9000, 14.1). */
 #define MIN_QUIC_BYTES 1200
 #define QUIC_LONG      0xc0
@@ -59,7 +58,7 @@ struct {
 	__uint(max_entries, 4096);
 	__type(key, struct udp_key);
 	__type(value, struct udp_flow);
-} udp_flows SEC(".maps");
+} MAP(udp_flows);
 
 /* A peer, as the socket has it or as the call names it. */
 struct udp_peer {
@@ -143,13 +142,13 @@ static __always_inline void take_name(struct udp_peer *peer, __u64 name)
 
 static __always_inline void take_connected_peer(struct sock *sk, struct udp_peer *peer)
 {
-	peer->port = bpf_ntohs(sk->__sk_common.skc_dport);
+	peer->port = bpf_ntohs(FIELD(sk, __sk_common.skc_dport));
 	if (!peer->port)
 		return;
-	peer->family = sk->__sk_common.skc_family;
+	peer->family = FIELD(sk, __sk_common.skc_family);
 	peer->connected = 1;
 	if (peer->family == AF_INET)
-		*(__u32 *)peer->address = sk->__sk_common.skc_daddr;
+		*(__u32 *)peer->address = FIELD(sk, __sk_common.skc_daddr);
 	else
 		BPF_CORE_READ_INTO(&peer->address, sk, __sk_common.skc_v6_daddr);
 }
@@ -255,7 +254,7 @@ static __noinline int begin_flow(struct udp_call *call)
 	flow.looked_jiffies = bpf_jiffies64();
 	flow.received_first = !call->written;
 	flow.quic_version = quic_version_of(call);
-	flow.local_port = call->sk->__sk_common.skc_num;
+	flow.local_port = FIELD(call->sk, __sk_common.skc_num);
 	set_peer(&flow, &call->peer);
 	if (bpf_map_update_elem(&udp_flows, &call->key, &flow, BPF_ANY)) {
 		COUNT(CLASS_NET, map_full, 1);
@@ -358,9 +357,10 @@ static __always_inline int udp_used(struct sock *sk, __u64 bytes, bool written)
 
 	call.key.tgid = bpf_get_current_pid_tgid() >> 32;
 	call.session = session_of(call.key.tgid);
-	if (!call.session || task->thread_info.status & TS_COMPAT)
+	if (!call.session || FIELD(task, thread_info.status) & TS_COMPAT)
 		return 0;
-	if (!take_call(&call, (struct pt_regs *)bpf_task_pt_regs(task)))
+	CALL_REGISTERS(regs);
+	if (!take_call(&call, regs))
 		return 0;
 	if (!call.peer.family)
 		take_connected_peer(sk, &call.peer);
@@ -381,8 +381,9 @@ static __always_inline int udp_used(struct sock *sk, __u64 bytes, bool written)
 
 static __always_inline bool is_udp(struct sock *sk)
 {
-	return sk->sk_protocol == IPPROTO_UDP &&
-	       (sk->__sk_common.skc_family == AF_INET || sk->__sk_common.skc_family == AF_INET6);
+	return FIELD(sk, sk_protocol) == IPPROTO_UDP &&
+	       (FIELD(sk, __sk_common.skc_family) == AF_INET ||
+		FIELD(sk, __sk_common.skc_family) == AF_INET6);
 }
 
 SEC("tp_btf/sock_send_length")
@@ -423,5 +424,10 @@ static long end_flow_if_of(struct bpf_map *map, struct udp_key *key, struct udp_
 
 static __always_inline void end_flows_of(__u32 tgid)
 {
+#ifdef AGENTSIGHT_BCC
+	for (__s32 fd = 0; fd < MAX_DESCRIPTORS; fd++)
+		udp_closed(tgid, fd);
+#else
 	bpf_for_each_map_elem(&udp_flows, end_flow_if_of, &tgid, 0);
+#endif
 }

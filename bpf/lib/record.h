@@ -75,7 +75,7 @@ struct class_counters {
 };
 
 /* Written by user space while the programs run. */
-struct control {
+struct control_values {
 	/* The kill switch: 0 = every program returns at once. */
 	__u32 enabled;
 	/* 1 = also watch TLS and executions of processes that are in no session. */
@@ -91,7 +91,7 @@ struct control {
 };
 
 /* Fixed before the programs are loaded. */
-struct settings {
+struct load_settings {
 	/* Wake the reader when so much of the ring is filled. */
 	__u64 wakeup_bytes;
 	/* Per call of SSL_read or SSL_write. */

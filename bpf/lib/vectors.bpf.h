@@ -6,9 +6,6 @@
 
 #include "payload.bpf.h"
 
-#define MAX_VECTORS 64
-#define MSG_PEEK    2
-
 struct moved_bytes {
 	/* The buffer, or the array of iovecs. */
 	__u64 at;
@@ -97,7 +94,7 @@ struct buffer {
 };
 
 /* Global, so that the verifier looks at it apart; that is why it looks the connection up anew. */
-__noinline int emit_buffer(struct buffer *buffer)
+SUBPROGRAM int emit_buffer(struct buffer *buffer)
 {
 	struct connection_key key = {.tgid = bpf_get_current_pid_tgid() >> 32};
 	struct connection *connection;
@@ -109,7 +106,7 @@ __noinline int emit_buffer(struct buffer *buffer)
 	if (!connection)
 		return -1;
 	emit_payload(connection, buffer->session, buffer->from, buffer->bytes, !!buffer->written,
-		     buffer->source);
+		     buffer->source, MAX_BUFFER_PIECES);
 	return 0;
 }
 

@@ -49,8 +49,8 @@ def test_records_have_the_same_layout_on_both_sides() -> None:
 
 def test_python_packs_what_the_programs_unpack() -> None:
     layout = _drain.LAYOUT
-    assert kernel._SETTINGS.size == layout["settings"][""]
-    assert kernel._CONTROL.size == layout["control"][""]
+    assert kernel._SETTINGS.size == layout["load_settings"][""]
+    assert kernel._CONTROL.size == layout["control_values"][""]
     assert counters._COUNTERS.size == layout["class_counters"][""]
     in_order = sorted(layout["class_counters"].items(), key=lambda item: item[1])
     assert [name for name, _ in in_order if name] == list(
