@@ -27,6 +27,9 @@ from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
 from agentsight_agent.enrich.container_state import Containers
 from agentsight_agent.frames import FrameWriter, Identity
 from agentsight_agent.gpu.attachments import GpuAttachments
+from agentsight_agent.gpu.samples import DeviceSample
+from agentsight_agent.gpu.sampling import GpuSampler
+from agentsight_agent.gpu.use import GpuUse
 from agentsight_agent.hosts import ALL_HOSTS, HostFilter
 from agentsight_agent.pipeline import Pipeline, ProcessListener
 from agentsight_agent.redact import Redactor
@@ -49,6 +52,7 @@ STAGES = (
     ("stdio", "bytes"),
     ("http", "messages"),
     ("events", "events"),
+    ("gpu", "samples"),
 )
 _SECOND_NS = 1_000_000_000
 # What is made of a batch lives until its end, and takes several times its size.
@@ -136,6 +140,9 @@ class Agent:
         )
         self._attachments = Attachments(self._kernel)
         self._gpu = GpuAttachments(self._kernel)
+        sampler = GpuSampler(self._ledger.stage("gpu", "samples"))
+        self._gpu_use = GpuUse(sampler, self._tracker.session_of)
+        self._to_seek.append(partial(self._gpu.start, boot_ns()))
         self._pipeline = self._make_pipeline()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._seeker, self._attachments.start, boot_ns())
@@ -157,6 +164,7 @@ class Agent:
         self._seeker.shutdown(cancel_futures=True)
         self._attachments.close()
         self._gpu.close()
+        self._gpu_use.close()
         self._kernel.close()
 
     async def finish(self) -> None:
@@ -174,6 +182,11 @@ class Agent:
     def uncaptured(self) -> tuple[UnreadProcess, ...]:
         """The processes that have TLS which is not seen, with the reason."""
         return self._attachments.unread
+
+    @property
+    def gpus(self) -> Sequence[DeviceSample]:
+        """The GPUs as they were seen last; () while no session uses them."""
+        return self._gpu_use.devices
 
     async def prepare(self, paths: Sequence[str]) -> None:
         """Attach to files that a program which starts soon will use."""
@@ -304,6 +317,7 @@ class Agent:
             give_back_free_memory()
         self._offset_ns = wall_offset_ns()
         self._pipeline.publish(self._tracker.sweep(now_ns))
+        self._pipeline.publish(self._gpu_use.due(self._gpu.users, now_ns, self._offset_ns))
         self.refresh_ledger()
         self._pipeline.tell_losses(now_ns, self._offset_ns)
 
@@ -353,3 +367,4 @@ class Agent:
 
     def _on_exit(self, pid: int) -> None:
         self._to_seek.append(partial(self._attachments.on_exit, pid))
+        self._to_seek.append(partial(self._gpu.on_exit, pid))

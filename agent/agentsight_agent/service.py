@@ -34,6 +34,7 @@ from agentsight_core.telemetry.process import process_registry
 from agentsight_agent.agent import STAGES, Agent
 from agentsight_agent.enrich.boot import Node, boot_ns, read_node, wall_offset_ns
 from agentsight_agent.enrich.container_state import Containers
+from agentsight_agent.gpu.metrics import GpuCollector
 from agentsight_agent.kubernetes.client import ApiSettings
 from agentsight_agent.kubernetes.informer import PodCollector, PodInformer
 from agentsight_agent.kubernetes.pods import PodTable
@@ -79,6 +80,7 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
     registry = process_registry(ledger, "agent")
     registry.register(CertificateCollector(certificate_files(config)))
     registry.register(UncapturedCollector(lambda: agent.uncaptured))
+    registry.register(GpuCollector(lambda: agent.gpus))
     registry.register(ConfigCollector(live))
     registry.register(SpoolCollector(spool, lambda: spool_settings(live.config).max_bytes))
     if informer:

@@ -47,6 +47,7 @@ class Processes:
             "limit_hit": self._limit_hit,
             "oom_killed": self._oom_killed,
             "gpu_used": self._gpu_used,
+            "gpu_sampled": self._gpu_sampled,
             "dns_answered": self._answered,
         }
 
@@ -198,6 +199,10 @@ class Processes:
         grown = gpu_use.take_gpu_used(self._owner(session, event), event)
         for name, amount in grown.items():
             self._add(session, "agentsight.gpu.use", amount, name)
+
+    def _gpu_sampled(self, session: SessionState, event: pb.Event) -> None:
+        busy_ns = gpu_use.take_gpu_sampled(self._owner(session, event), event)
+        self._add(session, "agentsight.gpu.use", busy_ns, "busy_ns")
 
     def _add(self, session: SessionState, name: str, amount: int, kind: str) -> None:
         if amount:

@@ -36,6 +36,22 @@ class SpanRef(msgspec.Struct, frozen=True):
     span_id: bytes
 
 
+class GpuShares(msgspec.Struct):
+    """What a process had of the GPUs, in the samples of it."""
+
+    # Name by unique id.
+    devices: dict[str, str] = {}
+    # On all of them at one moment.
+    peak_memory_bytes: int = 0
+    # Each of a GPU, in percent: how many there were, their sum, the largest.
+    samples: int = 0
+    utilisation_sum: int = 0
+    peak_utilisation: int = 0
+    # The same of the GPUs as a whole.
+    device_samples: int = 0
+    device_utilisation_sum: int = 0
+
+
 class ProcessState(msgspec.Struct):
     """A process, from its fork or exec until its span is written and no child needs it."""
 
@@ -92,6 +108,7 @@ class ProcessState(msgspec.Struct):
     oom_killed: bool = False
     # Calls of CUDA by name of the sum; [0] of the driver, [1] of the runtime above it.
     gpu: dict[str, tuple[int, int]] = {}
+    gpu_shares: GpuShares | None = None
 
 
 class McpUse(msgspec.Struct):

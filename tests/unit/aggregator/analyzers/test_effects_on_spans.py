@@ -169,6 +169,41 @@ def test_driver_and_runtime_of_a_gpu_are_not_added_up(span_with):
     assert found.total("agentsight.gpu.use", **{"agentsight.kind": "launches"}) == 20
 
 
+def test_shares_of_gpus_are_on_the_span_with_the_calls(span_with):
+    def share(uuid: str, memory: int, percent: int | None, whole: int | None) -> pb.GpuShare:
+        return pb.GpuShare(
+            device_uuid=uuid,
+            device_name=f"Model {uuid[-1]}",
+            memory_bytes=memory,
+            utilisation_percent=percent,
+            device_utilisation_percent=whole,
+        )
+
+    second = 1_000_000_000
+    both = [share("GPU-b", 3 << 30, 50, 90), share("GPU-a", 1 << 30, 0, None)]
+    span, found = span_with(
+        ("gpu_used", pb.GpuUsed(launches=12)),
+        ("gpu_sampled", pb.GpuSampled(shares=[share("GPU-b", 1 << 30, None, 80)])),
+        ("gpu_sampled", pb.GpuSampled(shares=both, interval_ns=2 * second)),
+        ("gpu_sampled", pb.GpuSampled(shares=both[:1], interval_ns=2 * second)),
+    )
+    assert {
+        key.removeprefix("agentsight.gpu."): value
+        for key, value in span.attributes.items()
+        if key.startswith("agentsight.gpu.")
+    } == {
+        "launches": 12,
+        "device_uuids": ["GPU-a", "GPU-b"],
+        "device_names": ["Model a", "Model b"],
+        "peak_memory_bytes": 4 << 30,
+        "mean_utilisation": 0.3333,
+        "peak_utilisation": 0.5,
+        "device_mean_utilisation": 0.8667,
+    }
+    busy = found.total("agentsight.gpu.use", **{"agentsight.kind": "busy_ns"})
+    assert busy == 2 * second
+
+
 def test_a_peer_has_the_name_that_it_was_the_last_answer_for(span_with):
     answers = [dns_answer(name, ["192.0.2.7"]) for name in ("old.test", "api.test")]
     span, _ = span_with(
