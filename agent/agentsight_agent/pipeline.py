@@ -21,9 +21,11 @@ from agentsight_agent.bpf.records import (
     PayloadSource,
     ProcessRecord,
     Segment,
+    TlsDuplex,
     TlsRun,
 )
 from agentsight_agent.connections import Connections
+from agentsight_agent.duplex import in_turns
 from agentsight_agent.frames import FrameWriter, Rank
 from agentsight_agent.redact import Redactor
 from agentsight_agent.stdio import StdioStreams
@@ -86,7 +88,9 @@ class Pipeline:
             item.connection: item for item in drained.items if isinstance(item, ConnectionOpened)
         }
         for item in drained.items:
-            if isinstance(item, TlsRun) and (peer := opened.pop(item.connection, None)):
+            if isinstance(item, TlsDuplex | TlsRun) and (
+                peer := opened.pop(_connection(item), None)
+            ):
                 # A connection is often written to before the kernel knows its socket, and the head
                 # of its first request is to name the peer.
                 self._connections.opened(peer)
@@ -145,6 +149,11 @@ class Pipeline:
                 self.publish(self._streams.run(item, wall_offset_ns))
             case TlsRun():
                 self.publish(self._connections.run(item, wall_offset_ns))
+            case TlsDuplex() if item.first.source >= PayloadSource.STDIO:
+                for run in in_turns(item):
+                    self.publish(self._streams.run(run, wall_offset_ns))
+            case TlsDuplex():
+                self.publish(self._connections.duplex(item, wall_offset_ns))
             case Segment():
                 self._frames.add_encoded(item.session, item.data, item.count, Rank.EFFECTS)
             case ProcessRecord():
@@ -179,6 +188,10 @@ class Pipeline:
             case _:
                 return
         argv[:] = self._redactor.argv(list(argv))
+
+
+def _connection(item: TlsDuplex | TlsRun) -> int:
+    return item.first.connection if isinstance(item, TlsDuplex) else item.connection
 
 
 # The spool leaves a tombstone in the place of each frame that it gave up; sessions of a run that
