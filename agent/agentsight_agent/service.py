@@ -98,7 +98,7 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
             live.serve(partial(_apply, agent, redactor, spool))
             if earlier := note.left_behind():
                 _tell_losses(agent, earlier, node, ledger)
-            async with _sources(agent, config, ledger), asyncio.TaskGroup() as group:
+            async with _sources(agent, live, ledger), asyncio.TaskGroup() as group:
                 beside = [
                     group.create_task(live.watch_file(), name="configuration file"),
                     group.create_task(_keep_note(agent, spool, note, node), name="epoch"),
@@ -114,9 +114,9 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _sources(agent: Agent, config: AgentSightConfig, ledger: Ledger) -> AsyncIterator[None]:
+async def _sources(agent: Agent, live: LiveConfig, ledger: Ledger) -> AsyncIterator[None]:
     """Run the source plugins; raises ConfigError when one is not installed."""
-    plugins = config.plugins
+    plugins = live.config.plugins
     async with contextlib.AsyncExitStack() as stack:
         for name in plugins.sources:
             plugin = find_plugin("source", name)
@@ -127,7 +127,7 @@ async def _sources(agent: Agent, config: AgentSightConfig, ledger: Ledger) -> As
                 agent.session_of,
                 agent.add,
                 ledger.stage(f"source.{name}", "events"),
-                plugins.max_failures,
+                lambda: live.config.plugins.max_failures,
             )
             await stack.enter_async_context(source)
         yield

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -284,6 +285,25 @@ async def test_message_that_never_arrives_is_asked_for_again(tmp_path: Path) -> 
         await publish(running.bus, *numbered_frame(1, 1))
         await eventually(lambda: ledger.stage("worker", "frames").emitted == 1, seconds=12)
         theft.cancel()
+
+
+async def test_consumer_that_has_messages_and_delivers_none_is_replaced(tmp_path: Path) -> None:
+    settings = ReaderSettings(batch=16, wait_seconds=0.2, stall_seconds=0.5)
+    async with running_bus(tmp_path, BusSettings(partitions=1)) as running:
+        reader = PartitionReader(running.bus, 0, settings)
+        await reader.start(0)
+        stuck, later = reader._consumer, datetime.now(UTC) + timedelta(hours=1)
+        await running.bus.js.pause_consumer(subjects.EVENTS, stuck, pause_until=later.isoformat())
+        sequence = await publish(running.bus, *numbered_frame(1, 1))
+        info = await running.bus.consumer_info(subjects.EVENTS, stuck)
+        assert (info.num_pending, info.delivered.consumer_seq) == (1, 0)
+        delivered = []
+        async with asyncio.timeout(15):
+            while not delivered:
+                delivered = await reader.fetch()
+        assert [one.sequence for one in delivered] == [sequence]
+        assert (reader.restarts, reader._consumer != stuck) == (1, True)
+        await reader.stop()
 
 
 async def test_step_larger_than_a_batch(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from agentsight_core.bus.failures import NotFound, translated
 from agentsight_core.bus.generations import HISTORY
 from agentsight_core.errors import ConfigError, Retryable
 
+# Why that one: docs/adr/0002.
+OLDEST_SERVER = (2, 15, 1)
 # Room for configurations, for what the members report, and for positions.
 _SMALL_BYTES = 16 << 20
 # A server says every 10 s how much it can store (statsHBInterval of nats-server), and counts as one
@@ -65,9 +67,14 @@ async def provision(
 ) -> None:
     """Bring the bus to `settings`.
 
-    Raises ConfigError for what cannot be changed any more, and for what no server has had room for
-    in `placing_seconds`; Retryable while servers are away.
+    Raises ConfigError for a server that is too old, for what cannot be changed any more, and for
+    what no server has had room for in `placing_seconds`; Retryable while servers are away.
     """
+    if bus.server_version < OLDEST_SERVER:
+        raise ConfigError(
+            f"nats-server {_dotted(bus.server_version)} at {bus.server} is too old; allowed: "
+            f"{_dotted(OLDEST_SERVER)} and newer"
+        )
     for config in _streams(settings):
         await _ensure_stream(bus, config, placing_seconds)
 
@@ -229,3 +236,7 @@ def _judged(error: Retryable) -> Exception:
     if not refused or _OFFLINE in str(error):
         return error
     return ConfigError(f"{error}; the bus settings do not fit this server")
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
