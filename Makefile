@@ -125,7 +125,7 @@ test-phoenix: setup-dev ## a real Arize Phoenix (850 MB, in an environment of it
 
 .PHONY: test-helm
 test-helm: setup-dev ## the Helm chart: lint, renders, schemas of Kubernetes, Pod Security, settings
-	@$(VENV)/python -m pytest -p no:cacheprovider tests/deploy/test_helm_chart.py
+	@$(VENV)/python -m pytest -p no:cacheprovider tests/deploy/test_helm_chart.py tests/golden/chart
 
 .PHONY: clean
 clean: ## remove everything that was built

@@ -57,32 +57,26 @@ def ports(tmp_path: Path) -> Iterator[tuple[int, int]]:
         process.wait(30)
 
 
-async def ask(port: int, path: str) -> dict | None:
-    """Return its answer; None: it does not serve yet."""
-
-    def fetch() -> dict:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/{path}", timeout=10) as found:
-            return json.load(found)
-
-    try:
-        return await asyncio.to_thread(fetch)
-    except OSError:
-        return None
+def fetch(url: str) -> list[dict]:
+    with urllib.request.urlopen(url, timeout=10) as found:
+        return json.load(found)["data"]
 
 
-async def spans_of(port: int, count: int) -> list[dict]:
-    """Return the spans that it has, once there are `count`: it writes them after it has answered."""
+async def ask(port: int, path: str, count: int) -> list[dict]:
+    """Ask until there are `count` items: it begins to serve late, and answers before it writes."""
     while True:
-        found = await ask(port, "projects/default/spans?limit=1000")
-        if found and len(found["data"]) >= count:
-            return found["data"]
+        try:
+            found = await asyncio.to_thread(fetch, f"http://127.0.0.1:{port}/v1/{path}")
+        except OSError:
+            found = []
+        if len(found) >= count:
+            return found
         await asyncio.sleep(0.2)
 
 
 async def test_it_reads_calls_of_models_tools_and_turns(ports: tuple[int, int]) -> None:
     http, grpc = ports
-    while await ask(http, "projects") is None:
-        await asyncio.sleep(0.2)
+    await ask(http, "projects", 1)
     findings = list(findings_of(build_fold(), traced_session().events))
     sent = {
         item.span.span_id.hex(): item.span.name
@@ -93,7 +87,7 @@ async def test_it_reads_calls_of_models_tools_and_turns(ports: tuple[int, int]) 
     async with GrpcTransport(OtlpSettings(endpoint=endpoint)) as transport:
         await OtlpTraceExporter(transport, Stage("sink", "spans")).export(findings)
 
-    spans = await spans_of(http, len(sent))
+    spans = await ask(http, "projects/default/spans?limit=1000", len(sent))
     assert {span["context"]["span_id"]: span["name"] for span in spans} == sent
     kinds = {span["name"]: span["span_kind"] for span in spans}
     assert kinds[f"invoke_agent {AGENT}"] == "AGENT"
