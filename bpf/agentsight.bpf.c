@@ -6,10 +6,6 @@
 #include "include/core.h"
 #endif
 
-#if !defined(__TARGET_ARCH_x86) && !defined(AGENTSIGHT_BCC)
-#error "only x86-64 is supported: registers of calls and numbers of system calls are architecture-specific"
-#endif
-
 #include "net.bpf.c"
 #include "tls.bpf.c"
 #include "tls_go.bpf.c"

@@ -8,7 +8,6 @@
  * not opened while it was tracked (inherited, received, opened before) is told when it is first
  * used. Not seen: how much went through a memory mapping, io_uring.
  */
-#include <asm/unistd_64.h>
 
 #include "file.h"
 #include "change.bpf.c"
@@ -285,10 +284,11 @@ static __always_inline void add_write(__u32 tgid, __s32 fd, long bytes)
 /* mmap(2): writing to memory will change the file. */
 static __always_inline void note_mapped(__u32 tgid, struct pt_regs *regs)
 {
-	struct descriptor key = {.tgid = tgid, .fd = regs->r8};
+	struct descriptor key = {.tgid = tgid, .fd = SYSCALL_ARG5(regs)};
 	struct open_file *file;
 
-	if (!(regs->rdx & PROT_WRITE) || !(regs->r10 & MAP_SHARED) || (regs->r10 & MAP_TYPE) == 2)
+	if (!(SYSCALL_ARG3(regs) & PROT_WRITE) || !(SYSCALL_ARG4(regs) & MAP_SHARED) ||
+	    (SYSCALL_ARG4(regs) & MAP_TYPE) == 2)
 		return;
 	file = file_used(&key);
 	if (file)
@@ -321,43 +321,43 @@ static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, lo
 {
 	struct descriptor key = {.tgid = tgid};
 
-	switch (regs->orig_rax) {
+	switch (SYSCALL_NUMBER(regs)) {
 	case __NR_read:
 	case __NR_pread64:
 	case __NR_readv:
 	case __NR_preadv:
 	case __NR_preadv2:
-		add_read(tgid, regs->rdi, result);
+		add_read(tgid, SYSCALL_ARG1(regs), result);
 		return true;
 	case __NR_write:
 	case __NR_pwrite64:
 	case __NR_writev:
 	case __NR_pwritev:
 	case __NR_pwritev2:
-		add_write(tgid, regs->rdi, result);
+		add_write(tgid, SYSCALL_ARG1(regs), result);
 		return true;
 	case __NR_dup:
 	case __NR_dup2:
 	case __NR_dup3:
-		key.fd = regs->rdi;
+		key.fd = SYSCALL_ARG1(regs);
 		duplicate_file(&key, result);
 		return true;
 	case __NR_fcntl:
-		key.fd = regs->rdi;
-		if (regs->rsi == F_DUPFD || regs->rsi == F_DUPFD_CLOEXEC)
+		key.fd = SYSCALL_ARG1(regs);
+		if (SYSCALL_ARG2(regs) == F_DUPFD || SYSCALL_ARG2(regs) == F_DUPFD_CLOEXEC)
 			duplicate_file(&key, result);
 		return true;
 	case __NR_mmap:
 		note_mapped(tgid, regs);
 		return true;
 	case __NR_sendfile:
-		add_write(tgid, regs->rdi, result);
-		add_read(tgid, regs->rsi, result);
+		add_write(tgid, SYSCALL_ARG1(regs), result);
+		add_read(tgid, SYSCALL_ARG2(regs), result);
 		return true;
 	case __NR_splice:
 	case __NR_copy_file_range:
-		add_read(tgid, regs->rdi, result);
-		add_write(tgid, regs->rdx, result);
+		add_read(tgid, SYSCALL_ARG1(regs), result);
+		add_write(tgid, SYSCALL_ARG3(regs), result);
 		return true;
 	}
 	return false;
@@ -373,42 +373,42 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 	if (switched_off())
 		return 0;
 	opening.session = session_of(tgid);
-	if (!opening.session || FIELD(bpf_get_current_task_btf(), thread_info.status) & TS_COMPAT)
+	if (!opening.session || IN_COMPAT_SYSCALL(bpf_get_current_task_btf()))
 		return 0;
 	USE_REGISTERS(regs);
-	if (regs->orig_rax == __NR_close)
-		udp_closed(tgid, regs->rdi);
+	if (SYSCALL_NUMBER(regs) == __NR_close)
+		udp_closed(tgid, SYSCALL_ARG1(regs));
 	if (result >= 0 && control.stdio)
 		stdio_call_ended(regs, tgid, opening.session, result);
 	if (!control.files)
 		return 0;
 	if (result < 0)
 		call_failed(regs, opening.session, result);
-	switch (regs->orig_rax) {
+	switch (SYSCALL_NUMBER(regs)) {
 	case __NR_openat:
-		opening.directory = regs->rdi;
-		opening.path_at = regs->rsi;
-		opening.flags = regs->rdx;
+		opening.directory = SYSCALL_ARG1(regs);
+		opening.path_at = SYSCALL_ARG2(regs);
+		opening.flags = SYSCALL_ARG3(regs);
 		opened(&opening);
 		return 0;
 	case __NR_openat2:
-		opening.directory = regs->rdi;
-		opening.path_at = regs->rsi;
-		opening.flags = openat2_flags(regs->rdx);
+		opening.directory = SYSCALL_ARG1(regs);
+		opening.path_at = SYSCALL_ARG2(regs);
+		opening.flags = openat2_flags(SYSCALL_ARG3(regs));
 		opened(&opening);
 		return 0;
 	case __NR_open:
-		opening.path_at = regs->rdi;
-		opening.flags = regs->rsi;
+		opening.path_at = SYSCALL_ARG1(regs);
+		opening.flags = SYSCALL_ARG2(regs);
 		opened(&opening);
 		return 0;
 	case __NR_creat:
-		opening.path_at = regs->rdi;
+		opening.path_at = SYSCALL_ARG1(regs);
 		opening.flags = CREAT_FLAGS;
 		opened(&opening);
 		return 0;
 	case __NR_close:
-		key.fd = regs->rdi;
+		key.fd = SYSCALL_ARG1(regs);
 		close_file(&key);
 		return 0;
 	}

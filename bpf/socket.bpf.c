@@ -121,13 +121,14 @@ static __always_inline int socket_used(struct sock *sk, long bytes, bool written
 		return 0;
 	if (!peer_of(sk, &peer) || (!request.session && !is_local_model(&peer)))
 		return 0;
-	if (FIELD(task, thread_info.status) & TS_COMPAT)
+	if (IN_COMPAT_SYSCALL(task))
 		return 0;
 	request.ssl = peer.socket;
 	CALL_REGISTERS(regs);
 	request.moved.bytes = bytes;
-	if (find_moved(regs->orig_rax, regs->rsi, regs->rdx, bytes, &request.moved) &&
-	    moves_out(regs->orig_rax) == written)
+	if (find_moved(SYSCALL_NUMBER(regs), SYSCALL_ARG2(regs), SYSCALL_ARG3(regs), bytes,
+		       &request.moved) &&
+	    moves_out(SYSCALL_NUMBER(regs)) == written)
 		return socket_moved(&peer, &request);
 	return socket_lost(&peer, bytes, written);
 }

@@ -155,15 +155,16 @@ static __noinline int stdio_moved(struct stdio_call *call)
 static __always_inline void stdio_bytes_moved(struct pt_regs *regs, __u32 tgid, __u64 session,
 					      long result)
 {
-	struct stdio_call call = {.request.session = session, .fd = regs->rdi};
+	struct stdio_call call = {.request.session = session, .fd = SYSCALL_ARG1(regs)};
 	__s32 standard;
 
-	if (!find_moved(regs->orig_rax, regs->rsi, regs->rdx, result, &call.request.moved))
+	if (!find_moved(SYSCALL_NUMBER(regs), SYSCALL_ARG2(regs), SYSCALL_ARG3(regs), result,
+			&call.request.moved))
 		return;
 	standard = standard_of(tgid, call.fd);
 	if (standard == DIVERTED || (standard == 2 && !control.output_bytes))
 		return;
-	call.request.written = moves_out(regs->orig_rax);
+	call.request.written = moves_out(SYSCALL_NUMBER(regs));
 	/* Only the three as everybody uses them: a terminal is read from and written to by all. */
 	if (call.request.written != (standard != 0))
 		return;
@@ -176,17 +177,17 @@ static __always_inline void stdio_bytes_moved(struct pt_regs *regs, __u32 tgid, 
 static __always_inline void stdio_call_ended(struct pt_regs *regs, __u32 tgid, __u64 session,
 					     long result)
 {
-	struct stdio_descriptor key = {.tgid = tgid, .fd = regs->rdi};
+	struct stdio_descriptor key = {.tgid = tgid, .fd = SYSCALL_ARG1(regs)};
 
-	switch (regs->orig_rax) {
+	switch (SYSCALL_NUMBER(regs)) {
 	case __NR_fcntl:
-		if (regs->rsi != F_DUPFD && regs->rsi != F_DUPFD_CLOEXEC)
+		if (SYSCALL_ARG2(regs) != F_DUPFD && SYSCALL_ARG2(regs) != F_DUPFD_CLOEXEC)
 			return;
 		/* fallthrough */
 	case __NR_dup:
 	case __NR_dup2:
 	case __NR_dup3:
-		note_duplicate(regs->rdi, result);
+		note_duplicate(SYSCALL_ARG1(regs), result);
 		return;
 	case __NR_close:
 		if (key.fd > 2)

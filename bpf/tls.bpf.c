@@ -212,8 +212,8 @@ int tls_return(struct pt_regs *ctx)
 	if (switched_off())
 		return 0;
 	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
-	/* The return has popped the return address. */
-	if (!thread || !pop_call(thread, PT_REGS_SP(ctx) - sizeof(__u64), &call))
+	/* The return has popped the return address, where it was pushed. */
+	if (!thread || !pop_call(thread, PT_REGS_SP(ctx) - RETURN_ADDRESS_BYTES, &call))
 		return 0;
 	hook = bpf_get_attach_cookie(ctx);
 	written = hook & TLS_HOOK_WRITTEN;

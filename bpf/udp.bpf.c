@@ -175,32 +175,32 @@ static __always_inline bool take_call(struct udp_call *call, struct pt_regs *reg
 {
 	struct user_vector vector;
 
-	call->key.fd = regs->rdi;
-	switch (regs->orig_rax) {
+	call->key.fd = SYSCALL_ARG1(regs);
+	switch (SYSCALL_NUMBER(regs)) {
 	case __NR_sendto:
 		if (call->written)
-			take_name(&call->peer, regs->r8);
+			take_name(&call->peer, SYSCALL_ARG5(regs));
 		/* fallthrough */
 	case __NR_read:
 	case __NR_write:
 	case __NR_recvfrom:
-		call->at = regs->rsi;
-		call->room = regs->rdx;
+		call->at = SYSCALL_ARG2(regs);
+		call->room = SYSCALL_ARG3(regs);
 		return true;
 	case __NR_readv:
 	case __NR_writev:
-		if (!bpf_probe_read_user(&vector, sizeof(vector), (void *)regs->rsi)) {
+		if (!bpf_probe_read_user(&vector, sizeof(vector), (void *)SYSCALL_ARG2(regs))) {
 			call->at = vector.base;
 			call->room = vector.length;
 		}
 		return true;
 	case __NR_sendmsg:
 	case __NR_recvmsg:
-		take_message(call, regs->rsi);
+		take_message(call, SYSCALL_ARG2(regs));
 		return true;
 	case __NR_sendmmsg:
 		/* Only the first of them can be found: enough to know the peer and QUIC. */
-		take_message(call, regs->rsi);
+		take_message(call, SYSCALL_ARG2(regs));
 		return true;
 	case __NR_recvmmsg:
 		return true;
@@ -357,7 +357,7 @@ static __always_inline int udp_used(struct sock *sk, __u64 bytes, bool written)
 
 	call.key.tgid = bpf_get_current_pid_tgid() >> 32;
 	call.session = session_of(call.key.tgid);
-	if (!call.session || FIELD(task, thread_info.status) & TS_COMPAT)
+	if (!call.session || IN_COMPAT_SYSCALL(task))
 		return 0;
 	CALL_REGISTERS(regs);
 	if (!take_call(&call, regs))

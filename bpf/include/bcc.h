@@ -34,6 +34,8 @@ struct mount {
 };
 #endif
 
+#include "registers.h"
+
 /* prologue */
 
 #define SEC(section)

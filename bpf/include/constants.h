@@ -30,8 +30,6 @@
 #define SIGNAL_GROUP_EXIT 4
 /* In the place of a struct kernel_siginfo: from the kernel. */
 #define SEND_SIG_PRIV 1
-/* thread_info.status: the thread is in a 32-bit system call. */
-#define TS_COMPAT 2
 
 enum tcp_state {
 	TCP_ESTABLISHED = 1,

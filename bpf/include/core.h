@@ -5,12 +5,17 @@
  */
 #pragma once
 
+#if !defined(__TARGET_ARCH_x86) && !defined(__TARGET_ARCH_arm64)
+#error "only x86-64 and arm64 are supported"
+#endif
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/ptrace.h>
 #include "constants.h"
 #include "kernel.h"
+#include "registers.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>

@@ -34,7 +34,7 @@ static __noinline bool bind_goroutine(struct peer *peer)
 	CALL_REGISTERS(registers);
 	struct go_call_key key = {
 		.tgid = bpf_get_current_pid_tgid() >> 32,
-		.goroutine = registers->r14,
+		.goroutine = GO_GOROUTINE(registers),
 	};
 	struct go_call *call = bpf_map_lookup_elem(&go_calls, &key);
 

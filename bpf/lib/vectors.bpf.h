@@ -2,8 +2,6 @@
 /* Where in the caller's memory a system call has read or written: one buffer, or several. */
 #pragma once
 
-#include <asm/unistd_64.h>
-
 #include "payload.bpf.h"
 
 struct moved_bytes {

@@ -7,17 +7,17 @@ closing its links may run in another thread than the rest.
 from __future__ import annotations
 
 import enum
+import platform
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
 from agentsight_agent.bpf import _drain
 from agentsight_agent.bpf.counters import KernelCounters, read_counters
 from agentsight_agent.bpf.libbpf import library
-from agentsight_agent.bpf.objects import BpfObject, missing_tracepoints
+from agentsight_agent.bpf.objects import BpfObject, compiled_for, missing_tracepoints
 from agentsight_agent.bpf.records import ITEM_TYPES, Drained
 from agentsight_agent.bpf.uprobes import (
     BPF_TRACE_UPROBE_MULTI,
@@ -27,7 +27,6 @@ from agentsight_agent.bpf.uprobes import (
     has_uprobe_multi,
 )
 
-_OBJECT = Path(__file__).with_name("agentsight.bpf.o")
 _UPROBES = (
     "tls_enter",
     "tls_return",
@@ -197,7 +196,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._local_ports: set[int] = set()
         self._network_link: int | None = None
         self._untrackable = 0
-        self._object = BpfObject(_OBJECT)
+        self._object = BpfObject(compiled_for(platform.machine()))
         try:
             self._load()
         except BaseException:
