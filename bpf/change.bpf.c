@@ -8,6 +8,7 @@
 
 #include "file.h"
 #include "lib/descriptor.bpf.h"
+#include "lib/limits.bpf.h"
 #include "lib/ring.bpf.h"
 
 #define UNCHANGED 0xffffffff
@@ -252,6 +253,9 @@ static __always_inline void change_call_ended(struct pt_regs *regs, __u64 sessio
 		.gid = UNCHANGED,
 	};
 
-	if (names_changed(&change, regs) || rights_changed(&change, regs))
+	if (!names_changed(&change, regs) && !rights_changed(&change, regs))
+		return;
+	/* Where a process is matters to all that it does later. */
+	if (change.operation == DIRECTORY_ENTERED || admits(session, CLASS_FILE))
 		emit_change(&change);
 }

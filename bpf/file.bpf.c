@@ -40,8 +40,8 @@ struct open_file {
 	/* 0 = nobody here has seen it being opened. */
 	__u32 path_bytes;
 	__u8 mapped_for_writing;
-	/* Nothing is told of it: it is a pipe, a socket, a device. */
-	__u8 is_other;
+	/* Nothing is told of it: it is a pipe, a socket, a device, or left out. */
+	__u8 is_untold;
 	__u16 reserved;
 	char path[KEPT_PATH_BYTES];
 };
@@ -62,7 +62,7 @@ static __noinline int emit_closed(struct descriptor *key, struct open_file *file
 {
 	struct file_closed *record;
 
-	if (file->is_other)
+	if (file->is_untold)
 		return 0;
 	record = begin_record(CLASS_FILE, RECORD_FILE_CLOSED, sizeof(*record), file->path_bytes,
 			      file->session);
@@ -91,6 +91,18 @@ static __always_inline void close_file(struct descriptor *key)
 		return;
 	emit_closed(key, file, 0);
 	bpf_map_delete_elem(&open_files, key);
+}
+
+/* Nothing is to be told of what happens on a new descriptor. */
+static __always_inline void leave_out_file(struct descriptor *key)
+{
+	struct open_file *file;
+
+	close_file(key);
+	bpf_map_update_elem(&open_files, key, &no_file, BPF_ANY);
+	file = bpf_map_lookup_elem(&open_files, key);
+	if (file)
+		file->is_untold = 1;
 }
 
 /* Begin to sum up what happens on a new descriptor. */
@@ -220,11 +232,12 @@ static __noinline struct open_file *note_found(struct descriptor *key)
 	entry = bpf_map_lookup_elem(&open_files, key);
 	if (!entry)
 		return NULL;
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG) {
-		entry->is_other = 1;
+	opening.session = session_of(key->tgid);
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG ||
+	    !admits(opening.session, CLASS_FILE)) {
+		entry->is_untold = 1;
 		return entry;
 	}
-	opening.session = session_of(key->tgid);
 	opening.flags = BPF_CORE_READ(file, f_flags);
 	entry->session = opening.session;
 	entry->opened_boot_ns = bpf_ktime_get_boot_ns();
@@ -262,7 +275,7 @@ static __always_inline void add_read(__u32 tgid, __s32 fd, long bytes)
 	struct descriptor key = {.tgid = tgid, .fd = fd};
 	struct open_file *file = file_used(&key);
 
-	if (!file || file->is_other)
+	if (!file || file->is_untold)
 		return;
 	__sync_fetch_and_add(&file->read_bytes, bytes);
 	__sync_fetch_and_add(&file->reads, 1);
@@ -274,7 +287,7 @@ static __always_inline void add_write(__u32 tgid, __s32 fd, long bytes)
 	struct descriptor key = {.tgid = tgid, .fd = fd};
 	struct open_file *file = file_used(&key);
 
-	if (!file || file->is_other)
+	if (!file || file->is_untold)
 		return;
 	__sync_fetch_and_add(&file->written_bytes, bytes);
 	__sync_fetch_and_add(&file->writes, 1);
@@ -299,6 +312,11 @@ static __always_inline void opened(struct opening *opening)
 {
 	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = opening->result};
 
+	if (!admits(opening->session, CLASS_FILE)) {
+		if (opening->result >= 0)
+			leave_out_file(&key);
+		return;
+	}
 	if (opening->result >= 0)
 		note_open(&key, opening->session, opening->path_at);
 	emit_opened(opening);

@@ -8,6 +8,7 @@
  */
 #include "net.h"
 #include "lib/connections.bpf.h"
+#include "lib/limits.bpf.h"
 #include "lib/origins.bpf.h"
 
 static __always_inline void note_origin(struct sock *sk, __u32 listens)
@@ -142,8 +143,12 @@ static __always_inline void note_accepted(struct sock *sk)
 	origin->since_boot_ns = bpf_ktime_get_boot_ns();
 	origin->told_boot_ns = origin->since_boot_ns;
 	origin->established = 1;
-	if (origin->session)
+	if (!origin->session)
+		return;
+	if (admits(origin->session, CLASS_NET))
 		emit_connected(sk, origin, 0);
+	else
+		bpf_sk_storage_delete(&socket_origins, sk);
 }
 
 /* How a connection does that stays open, from time to time. */
@@ -195,6 +200,10 @@ static __always_inline void note_state(struct sock *sk, int old_state, int new_s
 		return;
 	if (!origin->session)
 		origin->session = session_of(origin->tgid);
+	if (old_state == TCP_SYN_SENT && !admits(origin->session, CLASS_NET)) {
+		bpf_sk_storage_delete(&socket_origins, sk);
+		return;
+	}
 	if (old_state == TCP_SYN_SENT && origin->session) {
 		int error = BPF_CORE_READ(sk, sk_err);
 

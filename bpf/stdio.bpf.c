@@ -13,10 +13,6 @@
 #include "lib/payload.bpf.h"
 #include "lib/vectors.bpf.h"
 
-/* In the place of an SSL object's address, which is never so small. */
-#define STDIO_KEY  1
-#define STDERR_KEY 2
-
 /* A server may say a few words before it speaks JSON-RPC. */
 #define MAX_STRIKES 8
 /* Taken of a direction before user space has said that it is wanted. */

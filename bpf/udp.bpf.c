@@ -42,7 +42,8 @@ struct udp_flow {
 	__u16 local_port;
 	/* Of the peer; 0 = not known. */
 	__u16 family;
-	__u16 reserved2;
+	/* A limit: nothing is told of it. */
+	__u16 left_out;
 	__u32 tid;
 	__u32 quic_version;
 	__u8 received_first;
@@ -85,7 +86,7 @@ static __noinline int emit_flow(struct udp_key *key, struct udp_flow *flow, __u3
 {
 	struct net_record *record;
 
-	if (!key || !flow)
+	if (!key || !flow || flow->left_out)
 		return 0;
 	record = begin_record(CLASS_NET, type, sizeof(*record), 0, flow->session);
 	if (!record)
@@ -253,6 +254,7 @@ static __noinline int begin_flow(struct udp_call *call)
 	flow.told_boot_ns = flow.since_boot_ns;
 	flow.looked_jiffies = bpf_jiffies64();
 	flow.received_first = !call->written;
+	flow.left_out = !admits(call->session, CLASS_NET);
 	flow.quic_version = quic_version_of(call);
 	flow.local_port = FIELD(call->sk, __sk_common.skc_num);
 	set_peer(&flow, &call->peer);

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ from agentsight_core.sealing import Sealer
 from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.bpf.limits import ClassLimit
 from agentsight_agent.connections import Connections
 from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
 from agentsight_agent.enrich.container_state import Containers
@@ -31,6 +32,7 @@ from agentsight_agent.gpu.samples import DeviceSample
 from agentsight_agent.gpu.sampling import GpuSampler
 from agentsight_agent.gpu.use import GpuUse
 from agentsight_agent.hosts import ALL_HOSTS, HostFilter
+from agentsight_agent.limits import LimitAccount
 from agentsight_agent.pipeline import Pipeline, ProcessListener
 from agentsight_agent.redact import Redactor
 from agentsight_agent.sessions.filters import Filters, ProcessFilter
@@ -46,6 +48,7 @@ from agentsight_agent.uncaptured import late_event, unread_event
 # The stages of a node, in the order of the way of an event.
 STAGES = (
     ("filters", "processes"),
+    ("limits", "decisions"),
     ("kernel", "records"),
     ("drain", "records"),
     ("tls", "bytes"),
@@ -89,6 +92,8 @@ class AgentSettings:
     watch_shells: bool = False
     # Of all else that they write to pipes so many bytes of each program; 0 = nothing.
     output_bytes: int = 0
+    # Sampling and rates of what begins in a session, by class of the kernel side.
+    limits: Mapping[str, ClassLimit] = field(default_factory=dict)
     # Seals every frame; None: they stay readable.
     sealer: Sealer | None = None
 
@@ -128,7 +133,10 @@ class Agent:
         Raises ProbeError with what to do when the kernel does not take them.
         """
         self._kernel = Kernel(self._settings.kernel)
+        self._kernel.set_limits(self._settings.limits)
         self._offset_ns = wall_offset_ns()
+        self._limits = LimitAccount(self._kernel, self._ledger.stage("limits", "decisions"))
+        self._limits.wall_offset_ns = self._offset_ns
         self._tracker = SessionTracker(
             self._kernel,
             self._node,
@@ -137,6 +145,7 @@ class Agent:
             filters=Filters(self._settings.include, self._settings.exclude),
             containers=self._containers,
             judged=self._ledger.stage("filters", "processes"),
+            before_end=self._limits.close,
         )
         self._attachments = Attachments(self._kernel)
         self._gpu = GpuAttachments(self._kernel)
@@ -224,6 +233,7 @@ class Agent:
             self._pipeline.publish(self._tracker.set_filters(filters, boot_ns()))
         self._kernel.set_discover(settings.kernel.discover)
         self._kernel.watch_network(settings.kernel.network)
+        self._kernel.set_limits(settings.limits)
         self._connections.apply(settings.http, promote=settings.promote, hosts=settings.hosts)
         self._streams.output = settings.output_bytes > 0
         self._settings = settings
@@ -315,7 +325,8 @@ class Agent:
         if now_ns >= self._next_trim_ns:
             self._next_trim_ns = now_ns + _TRIM_NS
             give_back_free_memory()
-        self._offset_ns = wall_offset_ns()
+        self._offset_ns = self._limits.wall_offset_ns = wall_offset_ns()
+        self._pipeline.publish(self._limits.sweep(self._tracker.sessions, now_ns))
         self._pipeline.publish(self._tracker.sweep(now_ns))
         self._pipeline.publish(self._gpu_use.due(self._gpu.users, now_ns, self._offset_ns))
         self.refresh_ledger()

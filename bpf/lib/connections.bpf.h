@@ -8,6 +8,7 @@
 #pragma once
 
 #include "../tls.h"
+#include "limits.bpf.h"
 #include "ring.bpf.h"
 #include "sessions.bpf.h"
 
@@ -16,6 +17,12 @@ struct connection_key {
 	__u32 reserved;
 	__u64 ssl;
 };
+
+/* In the place of an SSL object's address, which is never so small: standard streams. */
+#define STDIO_KEY	1
+#define STDERR_KEY	2
+#define READLINE_KEY	3
+#define LAST_STREAM_KEY READLINE_KEY
 
 enum connection_flags {
 	/* User space has been told of it by a record. */
@@ -153,6 +160,8 @@ static __noinline struct connection *connection_of(__u64 ssl, bool writing)
 	fresh.program = current_program();
 	fresh.generation = control.generation;
 	bpf_map_update_elem(&talkers, &key.tgid, &one, BPF_ANY);
+	if (!admits(session_of(key.tgid), ssl <= LAST_STREAM_KEY ? CLASS_STDIO : CLASS_TLS))
+		bpf_map_update_elem(&muted_connections, &fresh.id, &one, BPF_ANY);
 	bpf_map_update_elem(&connections, &key, &fresh, BPF_ANY);
 	connection = bpf_map_lookup_elem(&connections, &key);
 	if (!connection)

@@ -87,7 +87,8 @@ struct control_values {
 	__u32 stdio;
 	/* Of what is no JSON-RPC on standard streams so much is taken; 0 = nothing. */
 	__u32 output_bytes;
-	__u32 reserved;
+	/* 1 = some class is sampled or limited in its rate. */
+	__u32 limited;
 };
 
 /* Fixed before the programs are loaded. */
@@ -98,4 +99,6 @@ struct load_settings {
 	__u64 max_payload_bytes;
 	__u32 max_argv_bytes;
 	__u32 max_discovered_argv_bytes;
+	/* Limits that leave nothing out for so long have ended. */
+	__u64 quiet_ns;
 };

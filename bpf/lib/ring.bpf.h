@@ -14,6 +14,7 @@ const volatile struct load_settings MAP_VALUE(settings, ".rodata.settings") = {
 	.max_payload_bytes = 16 << 20,
 	.max_argv_bytes = 64 << 10,
 	.max_discovered_argv_bytes = 1 << 10,
+	.quiet_ns = 10000000000ull,
 };
 
 volatile struct control_values MAP_VALUE(control, ".bss.control");

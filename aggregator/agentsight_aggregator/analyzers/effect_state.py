@@ -82,7 +82,7 @@ class MarkEffect(msgspec.Struct, tag="mark"):
     """Something that happened to a process at one moment: a signal, a limit, a kill for memory."""
 
     time_ns: int
-    # Name of the span event: "signal", "limit", "oom_kill".
+    # Name of the span event: "signal", "limit", "oom_kill", "capture_limited".
     name: str
     facts: dict[str, str | int] = {}
 

@@ -49,6 +49,7 @@ class Processes:
             "gpu_used": self._gpu_used,
             "gpu_sampled": self._gpu_sampled,
             "dns_answered": self._answered,
+            "capture_limited": self._limited,
         }
 
     def begin_root(self, session: SessionState, event: pb.Event) -> None:
@@ -190,6 +191,11 @@ class Processes:
     def _limit_hit(self, session: SessionState, event: pb.Event) -> None:
         error, times = marks.take_limit(self._owner(session, event), event, self._limit)
         self._add(session, "agentsight.limits_hit", times, error)
+
+    def _limited(self, session: SessionState, event: pb.Event) -> None:
+        left_out = marks.take_capture_limited(self._owner(session, event), event, self._limit)
+        for reason, count in left_out.items():
+            self._add(session, "agentsight.capture.left_out", count, reason)
 
     def _oom_killed(self, session: SessionState, event: pb.Event) -> None:
         marks.take_oom_kill(self._owner(session, event), event, self._limit)

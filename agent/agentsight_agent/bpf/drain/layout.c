@@ -159,11 +159,13 @@ static const struct field fields[] = {
 	FIELD(control_values, enabled),
 	FIELD(control_values, discover),
 	FIELD(control_values, generation),
+	FIELD(control_values, limited),
 	SIZE(load_settings),
 	FIELD(load_settings, wakeup_bytes),
 	FIELD(load_settings, max_payload_bytes),
 	FIELD(load_settings, max_argv_bytes),
 	FIELD(load_settings, max_discovered_argv_bytes),
+	FIELD(load_settings, quiet_ns),
 };
 
 static int add_field(PyObject *layout, const struct field *field)

@@ -158,6 +158,26 @@ def test_signals_limits_and_kills_for_memory_are_events(span_with):
     assert found.total("agentsight.oom_kills") == 1
 
 
+def test_limits_of_the_recording_are_events_and_what_they_left_out_is_counted(span_with):
+    began = pb.CaptureLimited(limit="files")
+    ended = pb.CaptureLimited(limit="files", ended=True, over_rate=50, not_sampled=4)
+    span, found = span_with(("capture_limited", began), ("capture_limited", ended))
+    about = {"agentsight.capture.limit": "files"}
+    assert span.events == [
+        ("capture_limited", {**about, "agentsight.capture.state": "began"}),
+        (
+            "capture_limited",
+            {
+                **about,
+                "agentsight.capture.state": "ended",
+                "agentsight.capture.rate": 50,
+                "agentsight.capture.sampled": 4,
+            },
+        ),
+    ]
+    assert found.total("agentsight.capture.left_out", **{"agentsight.kind": "rate"}) == 50
+
+
 def test_driver_and_runtime_of_a_gpu_are_not_added_up(span_with):
     span, found = span_with(
         ("gpu_used", pb.GpuUsed(launches=10, runtime=True)),
