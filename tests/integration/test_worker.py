@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from agentsight_aggregator.coordination.local import LocalCoordinator
+from agentsight_aggregator.fold import build_fold
 from agentsight_aggregator.worker.aggregator import Aggregator, AggregatorSettings
 from agentsight_aggregator.worker.answers import Answer, Answers, Fenced
 from agentsight_aggregator.worker.checkpoints import CheckpointStore
@@ -304,6 +305,30 @@ async def test_consumer_that_has_messages_and_delivers_none_is_replaced(tmp_path
         assert [one.sequence for one in delivered] == [sequence]
         assert (reader.restarts, reader._consumer != stuck) == (1, True)
         await reader.stop()
+
+
+async def test_what_expired_before_it_was_folded_is_told_once(tmp_path: Path) -> None:
+    make_fold = lambda _: build_fold()  # noqa: E731
+    async with running_bus(tmp_path, BusSettings(partitions=1)) as running:
+        await publish(running.bus, *numbered_frame(1, 1))
+        async with working(running.bus, 1, Ledger(), make_fold) as aggregator:
+            await aggregator.settle()
+        folded = await CheckpointStore(running.bus, 0).position()
+        # Nobody works; a session comes and goes, and its time on the bus ends.
+        for seq in (1, 2):
+            await publish(running.bus, *numbered_frame(2, seq))
+        kept = await publish(running.bus, *numbered_frame(3, 1))
+        await running.bus.js.purge_stream(subjects.EVENTS, seq=kept)
+        for _ in range(2):
+            async with working(running.bus, 1, Ledger(), make_fold) as aggregator:
+                await aggregator.settle()
+        found = await findings_of(running.bus, 1)
+    findings = [Finding.FromString(data) for _, data in found[0]]
+    losses = [one.loss for one in findings if one.HasField("loss")]
+    assert [(one.stage, one.reason, one.count, one.unit) for one in losses] == [
+        ("bus", "expired", 1, "stretches")
+    ]
+    assert kept - folded > 2
 
 
 async def test_step_larger_than_a_batch(tmp_path: Path) -> None:
