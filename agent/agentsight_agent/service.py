@@ -15,6 +15,7 @@ from functools import partial
 from agentsight_core.bus.access import connection_settings
 from agentsight_core.bus.connection import ConnectionSettings, connect
 from agentsight_core.bus.members import noted
+from agentsight_core.bus.pace import Pace
 from agentsight_core.bus.publisher import Publisher
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import Retryable
@@ -200,6 +201,7 @@ class _Delivery:
         self._settings = settings
         self._stage = ledger.stage("publish", "frames")
         self._publisher: Publisher | None = None
+        self._pace = Pace(lambda: live.config.spool.publish_bytes_per_s)
 
     async def run(self) -> None:
         while True:
@@ -209,7 +211,7 @@ class _Delivery:
                     noted(bus, self._member.status),
                     asyncio.TaskGroup() as group,
                 ):
-                    self._publisher = Publisher(self._spool, bus, self._stage)
+                    self._publisher = Publisher(self._spool, bus, self._stage, pace=self._pace)
                     group.create_task(self._live.watch_bus(bus), name="configuration")
                     group.create_task(self._publisher.run(), name="publisher")
             except* Retryable as errors:

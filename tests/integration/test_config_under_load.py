@@ -28,6 +28,8 @@ CHANGES = (
     ("capture.flush_interval_ms", "20"),
     ("sessions.rules", "[{name: nobody, executable: '*/no-such-program'}]"),
     ("spool.max_bytes", "64MiB"),
+    ("spool.publish_bytes_per_s", "32MiB"),
+    ("capture.limits.files.one_in", "2"),
     ("aggregator.checkpoint_interval_ms", "300"),
     ("aggregator.content", "false"),
     # The exporter is replaced while findings come.

@@ -50,6 +50,7 @@ LIVE = frozenset(
         "spool.max_bytes",
         "spool.min_free_bytes",
         "spool.segment_bytes",
+        "spool.publish_bytes_per_s",
         "bus.events_max_bytes",
         "bus.events_max_age_s",
         "bus.findings_max_bytes",

@@ -191,3 +191,7 @@ class SpoolConfig(Section):
 
     segment_bytes: PositiveBytes = 8 * _MIB
     """Size of one spool file in bytes."""
+
+    publish_bytes_per_s: Bytes = 64 * _MIB
+    """Most bytes that the agent sends to the bus in a second, also when the bus was away and much
+    has come together; 0 is no bound."""
