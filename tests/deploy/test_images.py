@@ -39,6 +39,8 @@ def test_labels_user_and_health_check(target: str) -> None:
     assert labels["org.opencontainers.image.title"] == f"agentsight-{target}"
     assert labels["org.opencontainers.image.version"][0].isdigit()
     assert len(labels["org.opencontainers.image.revision"]) >= 7
+    assert labels["org.opencontainers.image.created"][:2] == "20"
+    assert labels["org.opencontainers.image.base.name"].endswith(":bookworm")
     assert config["User"] == ("" if target == "agent" else "65532:65532")
     assert (config.get("Healthcheck") is None) == (target == "cli")
 
