@@ -17,7 +17,7 @@ struct {
 	__uint(max_entries, 256);
 	__type(key, __u16);
 	__type(value, __u8);
-} MAP(local_model_ports);
+} local_model_ports SEC(".maps");
 
 static __always_inline bool is_loopback(struct peer *peer)
 {
@@ -114,6 +114,7 @@ static __always_inline int socket_used(struct sock *sk, long bytes, bool written
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct moved_request request = {.written = written, .source = SOURCE_SOCKET};
 	struct peer peer = {};
+	struct pt_regs *regs;
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
 	request.session = session_of(tgid);
@@ -121,14 +122,13 @@ static __always_inline int socket_used(struct sock *sk, long bytes, bool written
 		return 0;
 	if (!peer_of(sk, &peer) || (!request.session && !is_local_model(&peer)))
 		return 0;
-	if (IN_COMPAT_SYSCALL(task))
+	if (task->thread_info.status & TS_COMPAT)
 		return 0;
 	request.ssl = peer.socket;
-	CALL_REGISTERS(regs);
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	request.moved.bytes = bytes;
-	if (find_moved(SYSCALL_NUMBER(regs), SYSCALL_ARG2(regs), SYSCALL_ARG3(regs), bytes,
-		       &request.moved) &&
-	    moves_out(SYSCALL_NUMBER(regs)) == written)
+	if (find_moved(regs->orig_rax, regs->rsi, regs->rdx, bytes, &request.moved) &&
+	    moves_out(regs->orig_rax) == written)
 		return socket_moved(&peer, &request);
 	return socket_lost(&peer, bytes, written);
 }

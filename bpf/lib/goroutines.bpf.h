@@ -26,15 +26,15 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, struct go_call_key);
 	__type(value, struct go_call);
-} MAP(go_calls);
+} go_calls SEC(".maps");
 
 /* In a system call: bind the connection whose call the goroutine is in; false if it is in none. */
 static __noinline bool bind_goroutine(struct peer *peer)
 {
-	CALL_REGISTERS(registers);
+	struct pt_regs *registers = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
 	struct go_call_key key = {
 		.tgid = bpf_get_current_pid_tgid() >> 32,
-		.goroutine = GO_GOROUTINE(registers),
+		.goroutine = registers->r14,
 	};
 	struct go_call *call = bpf_map_lookup_elem(&go_calls, &key);
 

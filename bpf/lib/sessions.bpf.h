@@ -5,6 +5,9 @@
  */
 #pragma once
 
+/* thread_info.status: the thread is in a 32-bit system call. */
+#define TS_COMPAT 2
+
 struct membership {
 	__u64 session;
 	/* 1 = a filter wants nothing of it recorded but that it begins, executes and ends. */
@@ -18,7 +21,7 @@ struct {
 	__uint(max_entries, 32768);
 	__type(key, __u32);
 	__type(value, struct membership);
-} MAP(tracked);
+} tracked SEC(".maps");
 
 /* Processes in no session whose TLS does not interest; forgotten when they execute or exit. */
 struct {
@@ -26,7 +29,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, __u32);
 	__type(value, __u8);
-} MAP(muted_processes);
+} muted_processes SEC(".maps");
 
 static __always_inline struct membership *membership_of(__u32 tgid)
 {

@@ -2,7 +2,12 @@
 /* Where in the caller's memory a system call has read or written: one buffer, or several. */
 #pragma once
 
+#include <asm/unistd_64.h>
+
 #include "payload.bpf.h"
+
+#define MAX_VECTORS 64
+#define MSG_PEEK    2
 
 struct moved_bytes {
 	/* The buffer, or the array of iovecs. */
@@ -92,7 +97,7 @@ struct buffer {
 };
 
 /* Global, so that the verifier looks at it apart; that is why it looks the connection up anew. */
-SUBPROGRAM int emit_buffer(struct buffer *buffer)
+__noinline int emit_buffer(struct buffer *buffer)
 {
 	struct connection_key key = {.tgid = bpf_get_current_pid_tgid() >> 32};
 	struct connection *connection;
@@ -104,7 +109,7 @@ SUBPROGRAM int emit_buffer(struct buffer *buffer)
 	if (!connection)
 		return -1;
 	emit_payload(connection, buffer->session, buffer->from, buffer->bytes, !!buffer->written,
-		     buffer->source, MAX_BUFFER_PIECES);
+		     buffer->source);
 	return 0;
 }
 

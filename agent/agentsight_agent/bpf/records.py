@@ -6,7 +6,6 @@ Plain data, built by the drain in C with positional arguments: the order of fiel
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -41,21 +40,13 @@ class TlsRun:
     written: bool
     data: bytes
     # Piece i begins at data[offsets[i]] and was moved at times_ns[i] (CLOCK_BOOTTIME).
-    offsets: Sequence[int]
-    times_ns: Sequence[int]
+    offsets: memoryview[int]
+    times_ns: memoryview[int]
     # Bytes of this connection and direction that are missing right before `data`: records for which
     # the ring had no space, unreadable memory, and the ends of calls above max_payload_bytes.
     # Inside a run nothing is missing.
     lost_bytes: int
     source: int = PayloadSource.TLS
-
-
-@dataclass(slots=True)
-class TlsDuplex:
-    """Runs of both directions of a connection, whose pieces came in turns; `first` began first."""
-
-    first: TlsRun
-    second: TlsRun
 
 
 @dataclass(slots=True)
@@ -114,10 +105,21 @@ class Segment:
     data: bytes
 
 
-Item: TypeAlias = TlsRun | TlsDuplex | ConnectionOpened | ConnectionClosed | ProcessRecord | Segment
+@dataclass(slots=True)
+class ProcessEffect:
+    """A file or network event of a process, from a back end that does not know sessions."""
 
-# The order that the drain expects.
-ITEM_TYPES = (TlsRun, TlsDuplex, ConnectionOpened, ConnectionClosed, ProcessRecord, Segment)
+    pid: int
+    # A serialized agentsight.v1.Event.
+    event: bytes
+
+
+Item: TypeAlias = (
+    TlsRun | ConnectionOpened | ConnectionClosed | ProcessRecord | Segment | ProcessEffect
+)
+
+# The order that the drain in C expects, which gives no ProcessEffect: the kernel knows sessions.
+ITEM_TYPES = (TlsRun, ConnectionOpened, ConnectionClosed, ProcessRecord, Segment)
 
 
 @dataclass(slots=True)

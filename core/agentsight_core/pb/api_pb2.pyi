@@ -148,12 +148,10 @@ class GetLetterRequest(_message.Message):
     def __init__(self, number: _Optional[int] = ...) -> None: ...
 
 class ReplayLetterRequest(_message.Message):
-    __slots__ = ("number", "frame")
+    __slots__ = ("number",)
     NUMBER_FIELD_NUMBER: _ClassVar[int]
-    FRAME_FIELD_NUMBER: _ClassVar[int]
     number: int
-    frame: bytes
-    def __init__(self, number: _Optional[int] = ..., frame: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ...) -> None: ...
 
 class ReplayLetterResponse(_message.Message):
     __slots__ = ()
