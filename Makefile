@@ -38,7 +38,7 @@ test-unit: setup-dev ## tests without root and servers
 
 .PHONY: test-integration
 test-integration: setup-dev ## tests with real servers on loopback
-	@$(PYTEST) tests/integration
+	@$(PYTEST) tests/integration -m "not matrix"
 
 .PHONY: test-bpf
 test-bpf: setup-dev ## tests with the real kernel
@@ -118,9 +118,14 @@ test-jaeger: setup-dev ## a real Jaeger v2 reads our spans; JAEGER_BIN=… names
 	@test -x "$(JAEGER_BIN)" || { echo "JAEGER_BIN must name the program of a Jaeger v2: docs/jaeger.md" >&2; exit 1; }
 	@JAEGER_BIN="$(JAEGER_BIN)" $(VENV)/python -m pytest -p no:cacheprovider tests/integration/test_jaeger.py
 
+.PHONY: test-phoenix
+test-phoenix: setup-dev ## a real Arize Phoenix (850 MB, in an environment of its own) reads our spans
+	@scripts/setup_phoenix.sh
+	@$(VENV)/python -m pytest -p no:cacheprovider tests/integration/test_phoenix.py
+
 .PHONY: test-helm
 test-helm: setup-dev ## the Helm chart: lint, renders, schemas of Kubernetes, Pod Security, settings
-	@$(VENV)/python -m pytest -p no:cacheprovider tests/deploy/test_helm_chart.py
+	@$(VENV)/python -m pytest -p no:cacheprovider tests/deploy/test_helm_chart.py tests/golden/chart
 
 .PHONY: clean
 clean: ## remove everything that was built

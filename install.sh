@@ -16,6 +16,10 @@ all_units="agentsight-up agentsight-agent agentsight-aggregator"
 run_packages="ca-certificates libbpf1 python3 python3-venv"
 # A checkout is compiled here, a wheel has the BPF programs in it.
 build_packages="clang gcc libbpf-dev libc6-dev python3-dev"
+case $(uname -m) in
+x86_64) build_packages="$build_packages linux-libc-dev-arm64-cross" ;;
+aarch64) build_packages="$build_packages linux-libc-dev-amd64-cross" ;;
+esac
 
 say() { echo "agentsight: $*"; }
 fail() {

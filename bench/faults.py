@@ -1,9 +1,10 @@
 """Runs the fault matrix of tests/cluster and writes bench/results/faults.md.
 
-Run: sudo python -m bench.faults [--short] [--rows 04,07,11]
+Run: sudo python -m bench.faults [--short] [--rows 04,07,11 [--match TEXT]] [--note TEXT]
 
-With rows named, only they run, and what they give replaces what the table has of them. What each
-test said is kept beside the table, in faults.jsonl. Bars and rows: tests/cluster/README.md
+With rows named, only they run (of them, only tests whose names match), and what they give replaces
+what the table has of the same faults. What each test said is kept beside the table, in
+faults.jsonl. Bars and rows: tests/cluster/README.md
 """
 
 import argparse
@@ -47,12 +48,13 @@ def main() -> None:
     marker = "cluster and not matrix" if options.short else "cluster"
     tests = [f"test_row_{row}_*.py" for row in options.rows] or ["test_row_*.py"]
     files = sorted(str(path) for one in tests for path in (ROOT / "tests" / "cluster").glob(one))
-    runs, status = run(files, marker)
+    runs, status = run(files, marker, options.match, options.note)
     if not options.short:
         kept = []
         if options.rows and RUNS.exists():
+            again = {(one["row"], one["fault"]) for one in runs}
             kept = [json.loads(line) for line in RUNS.read_text().splitlines()]
-            kept = [one for one in kept if one["row"] not in options.rows]
+            kept = [one for one in kept if (one["row"], one["fault"]) not in again]
         runs = sorted([*kept, *runs], key=lambda one: (one["row"], one["fault"]))
         RUNS.write_text("".join(json.dumps(one) + "\n" for one in runs))
         TABLE.write_text(table(runs))
@@ -64,17 +66,21 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="what `make test` runs; prints only")
     parser.add_argument("--rows", type=lambda text: text.split(","), default=[], metavar="04,07")
+    parser.add_argument("--match", default="", metavar="TEXT", help="pytest's -k")
+    parser.add_argument("--note", default="", metavar="TEXT", help="under what circumstances")
     return parser.parse_args()
 
 
-def run(files: Sequence[str], marker: str) -> tuple[list[Run], int]:
-    """Run the tests; return what each said, with the time at which they began, and the status."""
+def run(files: Sequence[str], marker: str, match: str, note: str) -> tuple[list[Run], int]:
+    """Run the tests; return what each said, with when and of what they began, and the status."""
     began = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    began += f" ({', '.join(part for part in (f'commit {_commit()}', note) if part)})"
     folder = Path(tempfile.mkdtemp(prefix="agentsight-matrix-"))
     results = folder / "results.jsonl"
     # pytest prints the seeds; CLUSTER_SEED repeats a run.
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly"]
     command += ["-s", "-m", marker, f"--basetemp={folder / 'tests'}", *files]
+    command += ["-k", match] if match else []
     environment = {**os.environ, "CLUSTER_RESULTS": str(results)}
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     lines = results.read_text().splitlines() if results.exists() else []
@@ -83,6 +89,13 @@ def run(files: Sequence[str], marker: str) -> tuple[list[Run], int]:
     else:
         shutil.rmtree(folder)
     return [{**json.loads(line), "began": began} for line in lines], status
+
+
+def _commit() -> str:
+    command = ["git", "-c", f"safe.directory={ROOT}", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def table(runs: Sequence[Run]) -> str:

@@ -1,17 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* All programs in one object, so that they share one ring buffer and one set of maps. */
-#include <stdbool.h>
-#include <stddef.h>
-#include <linux/bpf.h>
-#include <linux/ptrace.h>
-#include "include/kernel.h"
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_endian.h>
-
-#if !defined(__TARGET_ARCH_x86)
-#error "only x86-64 is supported: registers of calls and numbers of system calls are architecture-specific"
+#ifdef AGENTSIGHT_BCC
+#include "include/bcc.h"
+#else
+#include "include/core.h"
 #endif
 
 #include "net.bpf.c"

@@ -5,15 +5,14 @@
  * Included by file.bpf.c, whose program asks here about the calls it does not know. Failed calls
  * are told as well. A relative path comes with the directory that it begins at.
  */
-#include <asm/unistd_64.h>
 
 #include "file.h"
 #include "lib/descriptor.bpf.h"
+#include "lib/limits.bpf.h"
 #include "lib/ring.bpf.h"
 
-#define AT_REMOVEDIR 0x200
-#define UNCHANGED    0xffffffff
-#define MAX_PATH     4096
+#define UNCHANGED 0xffffffff
+#define MAX_PATH  4096
 
 /* One call; a path at 0 means the descriptor itself. */
 struct change {
@@ -45,11 +44,11 @@ static __always_inline bool is_relative(__u64 path_at)
 /* Bytes with the ending zero; KEPT_PATH_BYTES means: so many or more. */
 static __noinline long path_bytes(__u64 path_at)
 {
-	char start[KEPT_PATH_BYTES];
+	SCRATCH(start, KEPT_PATH_BYTES);
 	long bytes = 0;
 
 	if (path_at)
-		bytes = bpf_probe_read_user_str(start, sizeof(start), (void *)path_at);
+		bytes = bpf_probe_read_user_str(start, KEPT_PATH_BYTES, (void *)path_at);
 	return bytes < 0 ? 0 : bytes;
 }
 
@@ -137,48 +136,50 @@ static __always_inline void rename_or_link(struct change *change, __u32 operatio
 /* Names: false if the call is none of these. */
 static __always_inline bool names_changed(struct change *change, struct pt_regs *regs)
 {
-	switch (regs->orig_rax) {
+	switch (SYSCALL_NUMBER(regs)) {
 	case __NR_rename:
-		rename_or_link(change, FILE_RENAMED, regs->rdi, regs->rsi);
+		rename_or_link(change, FILE_RENAMED, SYSCALL_ARG1(regs), SYSCALL_ARG2(regs));
 		return true;
 	case __NR_link:
-		rename_or_link(change, LINK_MADE, regs->rdi, regs->rsi);
+		rename_or_link(change, LINK_MADE, SYSCALL_ARG1(regs), SYSCALL_ARG2(regs));
 		return true;
 	case __NR_symlink:
-		rename_or_link(change, SYMLINK_MADE, regs->rdi, regs->rsi);
+		rename_or_link(change, SYMLINK_MADE, SYSCALL_ARG1(regs), SYSCALL_ARG2(regs));
 		return true;
 	case __NR_symlinkat:
-		rename_or_link(change, SYMLINK_MADE, regs->rdi, regs->rdx);
-		change->new_directory = regs->rsi;
+		rename_or_link(change, SYMLINK_MADE, SYSCALL_ARG1(regs), SYSCALL_ARG3(regs));
+		change->new_directory = SYSCALL_ARG2(regs);
 		return true;
 	case __NR_renameat:
 	case __NR_renameat2:
 	case __NR_linkat:
-		rename_or_link(change, regs->orig_rax == __NR_linkat ? LINK_MADE : FILE_RENAMED,
-			       regs->rsi, regs->r10);
-		change->directory = regs->rdi;
-		change->new_directory = regs->rdx;
+		rename_or_link(change,
+			       SYSCALL_NUMBER(regs) == __NR_linkat ? LINK_MADE : FILE_RENAMED,
+			       SYSCALL_ARG2(regs), SYSCALL_ARG4(regs));
+		change->directory = SYSCALL_ARG1(regs);
+		change->new_directory = SYSCALL_ARG3(regs);
 		return true;
 	case __NR_unlink:
 	case __NR_rmdir:
 		change->operation =
-			regs->orig_rax == __NR_rmdir ? DIRECTORY_REMOVED : FILE_UNLINKED;
-		change->path_at = regs->rdi;
+			SYSCALL_NUMBER(regs) == __NR_rmdir ? DIRECTORY_REMOVED : FILE_UNLINKED;
+		change->path_at = SYSCALL_ARG1(regs);
 		return true;
 	case __NR_unlinkat:
-		change->operation = regs->rdx & AT_REMOVEDIR ? DIRECTORY_REMOVED : FILE_UNLINKED;
-		change->directory = regs->rdi;
-		change->path_at = regs->rsi;
+		change->operation =
+			SYSCALL_ARG3(regs) & AT_REMOVEDIR ? DIRECTORY_REMOVED : FILE_UNLINKED;
+		change->directory = SYSCALL_ARG1(regs);
+		change->path_at = SYSCALL_ARG2(regs);
 		return true;
 	case __NR_chdir:
 	case __NR_fchdir:
 		change->operation = DIRECTORY_ENTERED;
 		if (change->result >= 0)
 			return true; /* the working directory is where it went */
-		if (regs->orig_rax == __NR_chdir)
-			change->path_at = regs->rdi;
+		if (SYSCALL_NUMBER(regs) == __NR_chdir)
+			change->path_at = SYSCALL_ARG1(regs);
 		else
-			change->directory = regs->rdi;
+			change->directory = SYSCALL_ARG1(regs);
 		return true;
 	}
 	return false;
@@ -187,54 +188,54 @@ static __always_inline bool names_changed(struct change *change, struct pt_regs 
 /* Rights, owners, lengths, new directories: false if the call is none of these. */
 static __always_inline bool rights_changed(struct change *change, struct pt_regs *regs)
 {
-	switch (regs->orig_rax) {
+	switch (SYSCALL_NUMBER(regs)) {
 	case __NR_mkdir:
 	case __NR_chmod:
 		change->operation =
-			regs->orig_rax == __NR_mkdir ? DIRECTORY_MADE : FILE_MODE_CHANGED;
-		change->path_at = regs->rdi;
-		change->mode = regs->rsi;
+			SYSCALL_NUMBER(regs) == __NR_mkdir ? DIRECTORY_MADE : FILE_MODE_CHANGED;
+		change->path_at = SYSCALL_ARG1(regs);
+		change->mode = SYSCALL_ARG2(regs);
 		return true;
 	case __NR_mkdirat:
 	case __NR_fchmodat:
 	case 452: /* fchmodat2, newer than the headers of some systems */
 		change->operation =
-			regs->orig_rax == __NR_mkdirat ? DIRECTORY_MADE : FILE_MODE_CHANGED;
-		change->directory = regs->rdi;
-		change->path_at = regs->rsi;
-		change->mode = regs->rdx;
+			SYSCALL_NUMBER(regs) == __NR_mkdirat ? DIRECTORY_MADE : FILE_MODE_CHANGED;
+		change->directory = SYSCALL_ARG1(regs);
+		change->path_at = SYSCALL_ARG2(regs);
+		change->mode = SYSCALL_ARG3(regs);
 		return true;
 	case __NR_fchmod:
 		change->operation = FILE_MODE_CHANGED;
-		change->directory = regs->rdi;
-		change->mode = regs->rsi;
+		change->directory = SYSCALL_ARG1(regs);
+		change->mode = SYSCALL_ARG2(regs);
 		return true;
 	case __NR_chown:
 	case __NR_lchown:
 	case __NR_fchown:
 		change->operation = FILE_OWNER_CHANGED;
-		if (regs->orig_rax == __NR_fchown)
-			change->directory = regs->rdi;
+		if (SYSCALL_NUMBER(regs) == __NR_fchown)
+			change->directory = SYSCALL_ARG1(regs);
 		else
-			change->path_at = regs->rdi;
-		change->uid = regs->rsi;
-		change->gid = regs->rdx;
+			change->path_at = SYSCALL_ARG1(regs);
+		change->uid = SYSCALL_ARG2(regs);
+		change->gid = SYSCALL_ARG3(regs);
 		return true;
 	case __NR_fchownat:
 		change->operation = FILE_OWNER_CHANGED;
-		change->directory = regs->rdi;
-		change->path_at = regs->rsi;
-		change->uid = regs->rdx;
-		change->gid = regs->r10;
+		change->directory = SYSCALL_ARG1(regs);
+		change->path_at = SYSCALL_ARG2(regs);
+		change->uid = SYSCALL_ARG3(regs);
+		change->gid = SYSCALL_ARG4(regs);
 		return true;
 	case __NR_truncate:
 	case __NR_ftruncate:
 		change->operation = FILE_TRUNCATED;
-		if (regs->orig_rax == __NR_ftruncate)
-			change->directory = regs->rdi;
+		if (SYSCALL_NUMBER(regs) == __NR_ftruncate)
+			change->directory = SYSCALL_ARG1(regs);
 		else
-			change->path_at = regs->rdi;
-		change->length_bytes = regs->rsi;
+			change->path_at = SYSCALL_ARG1(regs);
+		change->length_bytes = SYSCALL_ARG2(regs);
 		return true;
 	}
 	return false;
@@ -252,6 +253,9 @@ static __always_inline void change_call_ended(struct pt_regs *regs, __u64 sessio
 		.gid = UNCHANGED,
 	};
 
-	if (names_changed(&change, regs) || rights_changed(&change, regs))
+	if (!names_changed(&change, regs) && !rights_changed(&change, regs))
+		return;
+	/* Where a process is matters to all that it does later. */
+	if (change.operation == DIRECTORY_ENTERED || admits(session, CLASS_FILE))
 		emit_change(&change);
 }

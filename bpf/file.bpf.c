@@ -4,10 +4,10 @@
  *
  * One program after every system call of the machine, so user space attaches it only while there is
  * a tracked process. Sums are kept per file descriptor and told at close, and every TELL_NS while
- * something happens. A duplicate of a descriptor has sums of its own. Not seen: descriptors that
- * were inherited or received, how much went through a memory mapping, io_uring.
+ * something happens. A duplicate of a descriptor has sums of its own. A file that the process has
+ * not opened while it was tracked (inherited, received, opened before) is told when it is first
+ * used. Not seen: how much went through a memory mapping, io_uring.
  */
-#include <asm/unistd_64.h>
 
 #include "file.h"
 #include "change.bpf.c"
@@ -19,12 +19,9 @@
 #include "udp.bpf.c"
 
 /* A file that stays open is told this often, if something goes through it. */
-#define TELL_NS		10000000000ull
-#define PROT_WRITE	2
-#define MAP_SHARED	1
-#define MAP_TYPE	15 /* MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE */
-#define F_DUPFD		0
-#define F_DUPFD_CLOEXEC 1030
+#define TELL_NS 10000000000ull
+/* Room that the empty path of a found file takes. */
+#define FOUND_PATH_BYTES 8
 
 struct descriptor {
 	__u32 tgid;
@@ -38,10 +35,14 @@ struct open_file {
 	__u64 opened_boot_ns;
 	__u64 told_boot_ns;
 	__u64 looked_jiffies;
-	__u32 reads;
-	__u32 writes;
+	__u64 reads;
+	__u64 writes;
+	/* 0 = nobody here has seen it being opened. */
 	__u32 path_bytes;
-	__u32 mapped_for_writing;
+	__u8 mapped_for_writing;
+	/* Nothing is told of it: it is a pipe, a socket, a device, or left out. */
+	__u8 is_untold;
+	__u16 reserved;
 	char path[KEPT_PATH_BYTES];
 };
 
@@ -51,17 +52,20 @@ struct {
 	__uint(max_entries, 32768);
 	__type(key, struct descriptor);
 	__type(value, struct open_file);
-} open_files SEC(".maps");
+} MAP(open_files);
 
 /* Initial value of an entry; the path is then read into the entry itself. */
-static const struct open_file no_file = {};
+ZEROED(struct open_file, no_file);
 
 /* Tell the sums, which begin anew. */
 static __noinline int emit_closed(struct descriptor *key, struct open_file *file, __u32 still_open)
 {
-	struct file_closed *record = begin_record(CLASS_FILE, RECORD_FILE_CLOSED, sizeof(*record),
-						  file->path_bytes, file->session);
+	struct file_closed *record;
 
+	if (file->is_untold)
+		return 0;
+	record = begin_record(CLASS_FILE, RECORD_FILE_CLOSED, sizeof(*record), file->path_bytes,
+			      file->session);
 	if (!record)
 		return 0;
 	record->header.pid = key->tgid;
@@ -87,6 +91,18 @@ static __always_inline void close_file(struct descriptor *key)
 		return;
 	emit_closed(key, file, 0);
 	bpf_map_delete_elem(&open_files, key);
+}
+
+/* Nothing is to be told of what happens on a new descriptor. */
+static __always_inline void leave_out_file(struct descriptor *key)
+{
+	struct open_file *file;
+
+	close_file(key);
+	bpf_map_update_elem(&open_files, key, &no_file, BPF_ANY);
+	file = bpf_map_lookup_elem(&open_files, key);
+	if (file)
+		file->is_untold = 1;
 }
 
 /* Begin to sum up what happens on a new descriptor. */
@@ -126,7 +142,8 @@ static __noinline int duplicate_file(struct descriptor *key, __s32 fd)
 		return 0;
 	close_file(&copy);
 	original = bpf_map_lookup_elem(&open_files, key);
-	if (!original)
+	/* One without a path is told anew, with it, when it is used. */
+	if (!original || !original->path_bytes)
 		return 0;
 	/* The map takes a copy: the value of another entry may be given as it is. */
 	if (bpf_map_update_elem(&open_files, &copy, original, BPF_ANY)) {
@@ -199,6 +216,44 @@ static __noinline int emit_opened(struct opening *opening)
 	return 0;
 }
 
+/*
+ * The entry of a descriptor that is used for the first time and was not seen being opened; NULL if
+ * there is no room. A file is told like an opening that has no path but that of the descriptor.
+ */
+static __noinline struct open_file *note_found(struct descriptor *key)
+{
+	struct opening opening = {.result = key->fd, .directory = key->fd};
+	struct open_file *entry;
+	struct file *file = file_of_descriptor(key->fd);
+
+	/* Another thread may do the same now. */
+	if (!file || bpf_map_update_elem(&open_files, key, &no_file, BPF_NOEXIST))
+		return bpf_map_lookup_elem(&open_files, key);
+	entry = bpf_map_lookup_elem(&open_files, key);
+	if (!entry)
+		return NULL;
+	opening.session = session_of(key->tgid);
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG ||
+	    !admits(opening.session, CLASS_FILE)) {
+		entry->is_untold = 1;
+		return entry;
+	}
+	opening.flags = BPF_CORE_READ(file, f_flags);
+	entry->session = opening.session;
+	entry->opened_boot_ns = bpf_ktime_get_boot_ns();
+	entry->told_boot_ns = entry->opened_boot_ns;
+	entry->looked_jiffies = bpf_jiffies64();
+	put_opened(&opening, 0, FOUND_PATH_BYTES, true);
+	return entry;
+}
+
+static __always_inline struct open_file *file_used(struct descriptor *key)
+{
+	struct open_file *file = bpf_map_lookup_elem(&open_files, key);
+
+	return file ? file : note_found(key);
+}
+
 /* Tell what has gone through a file that stays open, from time to time. */
 static __always_inline void tell_sometimes(struct descriptor *key, struct open_file *file)
 {
@@ -218,9 +273,9 @@ static __always_inline void tell_sometimes(struct descriptor *key, struct open_f
 static __always_inline void add_read(__u32 tgid, __s32 fd, long bytes)
 {
 	struct descriptor key = {.tgid = tgid, .fd = fd};
-	struct open_file *file = bpf_map_lookup_elem(&open_files, &key);
+	struct open_file *file = file_used(&key);
 
-	if (!file)
+	if (!file || file->is_untold)
 		return;
 	__sync_fetch_and_add(&file->read_bytes, bytes);
 	__sync_fetch_and_add(&file->reads, 1);
@@ -230,9 +285,9 @@ static __always_inline void add_read(__u32 tgid, __s32 fd, long bytes)
 static __always_inline void add_write(__u32 tgid, __s32 fd, long bytes)
 {
 	struct descriptor key = {.tgid = tgid, .fd = fd};
-	struct open_file *file = bpf_map_lookup_elem(&open_files, &key);
+	struct open_file *file = file_used(&key);
 
-	if (!file)
+	if (!file || file->is_untold)
 		return;
 	__sync_fetch_and_add(&file->written_bytes, bytes);
 	__sync_fetch_and_add(&file->writes, 1);
@@ -242,12 +297,13 @@ static __always_inline void add_write(__u32 tgid, __s32 fd, long bytes)
 /* mmap(2): writing to memory will change the file. */
 static __always_inline void note_mapped(__u32 tgid, struct pt_regs *regs)
 {
-	struct descriptor key = {.tgid = tgid, .fd = regs->r8};
+	struct descriptor key = {.tgid = tgid, .fd = SYSCALL_ARG5(regs)};
 	struct open_file *file;
 
-	if (!(regs->rdx & PROT_WRITE) || !(regs->r10 & MAP_SHARED) || (regs->r10 & MAP_TYPE) == 2)
+	if (!(SYSCALL_ARG3(regs) & PROT_WRITE) || !(SYSCALL_ARG4(regs) & MAP_SHARED) ||
+	    (SYSCALL_ARG4(regs) & MAP_TYPE) == 2)
 		return;
-	file = bpf_map_lookup_elem(&open_files, &key);
+	file = file_used(&key);
 	if (file)
 		file->mapped_for_writing = 1;
 }
@@ -256,6 +312,11 @@ static __always_inline void opened(struct opening *opening)
 {
 	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = opening->result};
 
+	if (!admits(opening->session, CLASS_FILE)) {
+		if (opening->result >= 0)
+			leave_out_file(&key);
+		return;
+	}
 	if (opening->result >= 0)
 		note_open(&key, opening->session, opening->path_at);
 	emit_opened(opening);
@@ -278,42 +339,43 @@ static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, lo
 {
 	struct descriptor key = {.tgid = tgid};
 
-	switch (regs->orig_rax) {
+	switch (SYSCALL_NUMBER(regs)) {
 	case __NR_read:
 	case __NR_pread64:
 	case __NR_readv:
 	case __NR_preadv:
 	case __NR_preadv2:
-		add_read(tgid, regs->rdi, result);
+		add_read(tgid, SYSCALL_ARG1(regs), result);
 		return true;
 	case __NR_write:
 	case __NR_pwrite64:
 	case __NR_writev:
 	case __NR_pwritev:
 	case __NR_pwritev2:
-		add_write(tgid, regs->rdi, result);
+		add_write(tgid, SYSCALL_ARG1(regs), result);
 		return true;
 	case __NR_dup:
 	case __NR_dup2:
 	case __NR_dup3:
-		key.fd = regs->rdi;
+		key.fd = SYSCALL_ARG1(regs);
 		duplicate_file(&key, result);
 		return true;
 	case __NR_fcntl:
-		key.fd = regs->rdi;
-		if (regs->rsi == F_DUPFD || regs->rsi == F_DUPFD_CLOEXEC)
+		key.fd = SYSCALL_ARG1(regs);
+		if (SYSCALL_ARG2(regs) == F_DUPFD || SYSCALL_ARG2(regs) == F_DUPFD_CLOEXEC)
 			duplicate_file(&key, result);
 		return true;
 	case __NR_mmap:
 		note_mapped(tgid, regs);
 		return true;
 	case __NR_sendfile:
-		add_write(tgid, regs->rdi, result);
-		add_read(tgid, regs->rsi, result);
+		add_write(tgid, SYSCALL_ARG1(regs), result);
+		add_read(tgid, SYSCALL_ARG2(regs), result);
 		return true;
+	case __NR_splice:
 	case __NR_copy_file_range:
-		add_read(tgid, regs->rdi, result);
-		add_write(tgid, regs->rdx, result);
+		add_read(tgid, SYSCALL_ARG1(regs), result);
+		add_write(tgid, SYSCALL_ARG3(regs), result);
 		return true;
 	}
 	return false;
@@ -329,41 +391,42 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 	if (switched_off())
 		return 0;
 	opening.session = session_of(tgid);
-	if (!opening.session || bpf_get_current_task_btf()->thread_info.status & TS_COMPAT)
+	if (!opening.session || IN_COMPAT_SYSCALL(bpf_get_current_task_btf()))
 		return 0;
-	if (regs->orig_rax == __NR_close)
-		udp_closed(tgid, regs->rdi);
+	USE_REGISTERS(regs);
+	if (SYSCALL_NUMBER(regs) == __NR_close)
+		udp_closed(tgid, SYSCALL_ARG1(regs));
 	if (result >= 0 && control.stdio)
 		stdio_call_ended(regs, tgid, opening.session, result);
 	if (!control.files)
 		return 0;
 	if (result < 0)
 		call_failed(regs, opening.session, result);
-	switch (regs->orig_rax) {
+	switch (SYSCALL_NUMBER(regs)) {
 	case __NR_openat:
-		opening.directory = regs->rdi;
-		opening.path_at = regs->rsi;
-		opening.flags = regs->rdx;
+		opening.directory = SYSCALL_ARG1(regs);
+		opening.path_at = SYSCALL_ARG2(regs);
+		opening.flags = SYSCALL_ARG3(regs);
 		opened(&opening);
 		return 0;
 	case __NR_openat2:
-		opening.directory = regs->rdi;
-		opening.path_at = regs->rsi;
-		opening.flags = openat2_flags(regs->rdx);
+		opening.directory = SYSCALL_ARG1(regs);
+		opening.path_at = SYSCALL_ARG2(regs);
+		opening.flags = openat2_flags(SYSCALL_ARG3(regs));
 		opened(&opening);
 		return 0;
 	case __NR_open:
-		opening.path_at = regs->rdi;
-		opening.flags = regs->rsi;
+		opening.path_at = SYSCALL_ARG1(regs);
+		opening.flags = SYSCALL_ARG2(regs);
 		opened(&opening);
 		return 0;
 	case __NR_creat:
-		opening.path_at = regs->rdi;
+		opening.path_at = SYSCALL_ARG1(regs);
 		opening.flags = CREAT_FLAGS;
 		opened(&opening);
 		return 0;
 	case __NR_close:
-		key.fd = regs->rdi;
+		key.fd = SYSCALL_ARG1(regs);
 		close_file(&key);
 		return 0;
 	}
@@ -388,5 +451,13 @@ static long close_if_of(struct bpf_map *map, struct descriptor *key, struct open
 /* The process ends: tell about the files that it leaves open. */
 static __always_inline void close_files_of(__u32 tgid)
 {
+#ifdef AGENTSIGHT_BCC
+	for (__s32 fd = 0; fd < MAX_DESCRIPTORS; fd++) {
+		struct descriptor key = {.tgid = tgid, .fd = fd};
+
+		close_file(&key);
+	}
+#else
 	bpf_for_each_map_elem(&open_files, close_if_of, &tgid, 0);
+#endif
 }

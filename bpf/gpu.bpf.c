@@ -38,7 +38,7 @@ struct {
 	__uint(max_entries, 8192);
 	__type(key, struct gpu_user);
 	__type(value, struct gpu_sums);
-} gpu_users SEC(".maps");
+} MAP(gpu_users);
 
 /* Thread and library to when its synchronisation began; those of threads that died are overwritten.
  */
@@ -47,7 +47,7 @@ struct {
 	__uint(max_entries, 8192);
 	__type(key, __u64);
 	__type(value, __u64);
-} gpu_waiting SEC(".maps");
+} MAP(gpu_waiting);
 
 #define TAKE(field) record->field = __sync_lock_test_and_set(&sums->field, 0)
 
@@ -107,7 +107,7 @@ static __always_inline void tell_gpu_sometimes(struct gpu_user *user, struct gpu
 #define ADD(field, amount) __sync_fetch_and_add(&sums->field, (amount))
 
 SEC("uprobe")
-int BPF_KPROBE(gpu_called, __u64 first, __u64 second, __u64 third)
+int gpu_called(struct pt_regs *ctx)
 {
 	__u64 cookie = bpf_get_attach_cookie(ctx), pid_tgid = bpf_get_current_pid_tgid(), now_ns;
 	struct gpu_user user = {.tgid = pid_tgid >> 32, .runtime = !!(cookie & GPU_RUNTIME)};
@@ -128,11 +128,11 @@ int BPF_KPROBE(gpu_called, __u64 first, __u64 second, __u64 third)
 		break;
 	case GPU_COPY:
 		ADD(copies, 1);
-		ADD(copied_bytes, third);
+		ADD(copied_bytes, PT_REGS_PARM3(ctx));
 		break;
 	case GPU_ALLOCATE:
 		ADD(allocations, 1);
-		ADD(allocated_bytes, second);
+		ADD(allocated_bytes, PT_REGS_PARM2(ctx));
 		break;
 	case GPU_FREE:
 		ADD(frees, 1);
@@ -149,7 +149,7 @@ int BPF_KPROBE(gpu_called, __u64 first, __u64 second, __u64 third)
 
 /* A synchronisation returns. */
 SEC("uretprobe")
-int BPF_KRETPROBE(gpu_synchronised)
+int gpu_synchronised(struct pt_regs *ctx)
 {
 	__u64 cookie = bpf_get_attach_cookie(ctx), pid_tgid = bpf_get_current_pid_tgid();
 	struct gpu_user user = {.tgid = pid_tgid >> 32, .runtime = !!(cookie & GPU_RUNTIME)};

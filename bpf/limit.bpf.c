@@ -5,7 +5,6 @@
  * Included by file.bpf.c, whose program asks here when a call has failed. A program that tries
  * again and again is told at the 1st, 2nd, 4th, 8th... time.
  */
-#include <asm/unistd_64.h>
 
 #include "lib/connections.bpf.h"
 #include "signals.h"
@@ -34,7 +33,7 @@ struct {
 	__uint(max_entries, 4096);
 	__type(key, struct limit_key);
 	__type(value, struct limit_count);
-} limits SEC(".maps");
+} MAP(limits);
 
 static __always_inline bool is_limit(__u64 call, long error)
 {
@@ -83,6 +82,6 @@ static __noinline int emit_limit(__u64 session, __u64 call, __u64 error)
 
 static __always_inline void call_failed(struct pt_regs *regs, __u64 session, long result)
 {
-	if (is_limit(regs->orig_rax, -result))
-		emit_limit(session, regs->orig_rax, -result);
+	if (is_limit(SYSCALL_NUMBER(regs), -result))
+		emit_limit(session, SYSCALL_NUMBER(regs), -result);
 }

@@ -8,19 +8,8 @@
  */
 #include "net.h"
 #include "lib/connections.bpf.h"
+#include "lib/limits.bpf.h"
 #include "lib/origins.bpf.h"
-
-enum tcp_state {
-	TCP_ESTABLISHED = 1,
-	TCP_SYN_SENT = 2,
-	TCP_SYN_RECV = 3,
-	TCP_FIN_WAIT1 = 4,
-	TCP_CLOSE = 7,
-	TCP_LAST_ACK = 9,
-	TCP_LISTEN = 10,
-};
-
-#define ECONNABORTED 103
 
 static __always_inline void note_origin(struct sock *sk, __u32 listens)
 {
@@ -48,15 +37,15 @@ static __always_inline void note_origin(struct sock *sk, __u32 listens)
 
 static __always_inline void fill_addresses(struct net_record *record, struct sock *sk)
 {
-	record->family = sk->__sk_common.skc_family;
+	record->family = FIELD(sk, __sk_common.skc_family);
 	/* skc_num is already 0 when the socket closes. */
 	record->local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
-	record->peer_port = bpf_ntohs(sk->__sk_common.skc_dport);
+	record->peer_port = bpf_ntohs(FIELD(sk, __sk_common.skc_dport));
 	if (record->family == AF_INET) {
 		__builtin_memset(record->peer_address, 0, sizeof(record->peer_address));
 		__builtin_memset(record->local_address, 0, sizeof(record->local_address));
-		*(__u32 *)record->peer_address = sk->__sk_common.skc_daddr;
-		*(__u32 *)record->local_address = sk->__sk_common.skc_rcv_saddr;
+		*(__u32 *)record->peer_address = FIELD(sk, __sk_common.skc_daddr);
+		*(__u32 *)record->local_address = FIELD(sk, __sk_common.skc_rcv_saddr);
 		return;
 	}
 	BPF_CORE_READ_INTO(&record->peer_address, sk, __sk_common.skc_v6_daddr);
@@ -154,8 +143,12 @@ static __always_inline void note_accepted(struct sock *sk)
 	origin->since_boot_ns = bpf_ktime_get_boot_ns();
 	origin->told_boot_ns = origin->since_boot_ns;
 	origin->established = 1;
-	if (origin->session)
+	if (!origin->session)
+		return;
+	if (admits(origin->session, CLASS_NET))
 		emit_connected(sk, origin, 0);
+	else
+		bpf_sk_storage_delete(&socket_origins, sk);
 }
 
 /* How a connection does that stays open, from time to time. */
@@ -184,7 +177,7 @@ static __noinline int sample_socket(struct sock *sk)
 /* The current process has used the socket. */
 static __always_inline void sample_if_tracked(struct sock *sk)
 {
-	if (sk->sk_protocol == IPPROTO_TCP && session_of(bpf_get_current_pid_tgid() >> 32))
+	if (FIELD(sk, sk_protocol) == IPPROTO_TCP && session_of(bpf_get_current_pid_tgid() >> 32))
 		sample_socket(sk);
 }
 
@@ -207,6 +200,10 @@ static __always_inline void note_state(struct sock *sk, int old_state, int new_s
 		return;
 	if (!origin->session)
 		origin->session = session_of(origin->tgid);
+	if (old_state == TCP_SYN_SENT && !admits(origin->session, CLASS_NET)) {
+		bpf_sk_storage_delete(&socket_origins, sk);
+		return;
+	}
 	if (old_state == TCP_SYN_SENT && origin->session) {
 		int error = BPF_CORE_READ(sk, sk_err);
 
@@ -228,7 +225,7 @@ int BPF_PROG(socket_state_changed, struct sock *sk, int old_state, int new_state
 {
 	if (switched_off())
 		return 0;
-	if (sk->sk_protocol != IPPROTO_TCP)
+	if (FIELD(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	if (new_state == TCP_CLOSE || new_state == TCP_FIN_WAIT1 || new_state == TCP_LAST_ACK)
 		forget_socket(sk);

@@ -7,18 +7,16 @@
 #include "lib/connections.bpf.h"
 #include "lib/path.bpf.h"
 
-#define SIGNAL_GROUP_EXIT 4
-
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *child)
 {
 	struct process_forked *record;
 	struct membership *above, member;
-	__u32 tgid = child->tgid;
+	__u32 tgid = FIELD(child, tgid);
 
-	if (switched_off() || child->pid != child->tgid)
+	if (switched_off() || FIELD(child, pid) != FIELD(child, tgid))
 		return 0;
-	above = membership_of(parent->tgid);
+	above = membership_of(FIELD(parent, tgid));
 	if (!above)
 		return 0;
 	member = *above;
@@ -30,20 +28,20 @@ int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *chi
 		return 0;
 	record->header.pid = tgid;
 	record->header.tid = tgid;
-	record->parent_pid = parent->tgid;
+	record->parent_pid = FIELD(parent, tgid);
 	record->reserved = 0;
-	record->start_boot_ns = child->start_boottime;
+	record->start_boot_ns = FIELD(child, start_boottime);
 	submit_record(CLASS_PROCESS, record, 0);
 	return 0;
 }
 
 static __always_inline void fill_executed(struct process_executed *record, struct task_struct *task)
 {
-	struct mm_struct *mm = task->mm;
+	struct mm_struct *mm = FIELD(task, mm);
 
-	record->parent_pid = task->real_parent->tgid;
+	record->parent_pid = FIELD(task, real_parent, tgid);
 	record->uid = bpf_get_current_uid_gid();
-	record->start_boot_ns = task->group_leader->start_boottime;
+	record->start_boot_ns = FIELD(task, group_leader, start_boottime);
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
 	collect_path(&record->exe, BPF_CORE_READ(mm, exe_file, f_path.mnt),
 		     BPF_CORE_READ(mm, exe_file, f_path.dentry));
@@ -51,30 +49,30 @@ static __always_inline void fill_executed(struct process_executed *record, struc
 		     BPF_CORE_READ(task, fs, pwd.dentry));
 }
 
-#define EXECUTED_IF_FITS(room)                                                              \
-	if (bytes <= (room)) {                                                              \
-		record = begin_record(CLASS_PROCESS, RECORD_PROCESS_EXECUTED,               \
-				      sizeof(*record) + (room), bytes, session);            \
-		if (!record)                                                                \
-			return 0;                                                           \
-		fill_executed(record, task);                                                \
-		record->argv_bytes = bytes;                                                 \
-		record->argv_total_bytes = total;                                           \
-		clamped = bytes;                                                            \
-		asm volatile("if %0 <= %1 goto +1\n\t%0 = %1" : "+r"(clamped) : "r"(room)); \
-		if (bpf_probe_read_user(record->argv, clamped, (void *)start)) {            \
-			discard_unreadable(CLASS_PROCESS, record, bytes);                   \
-			return 0;                                                           \
-		}                                                                           \
-		submit_record(CLASS_PROCESS, record, bytes);                                \
-		return 0;                                                                   \
+#define EXECUTED_IF_FITS(room)                                                   \
+	if (bytes <= (room)) {                                                   \
+		record = begin_record(CLASS_PROCESS, RECORD_PROCESS_EXECUTED,    \
+				      sizeof(*record) + (room), bytes, session); \
+		if (!record)                                                     \
+			return 0;                                                \
+		fill_executed(record, task);                                     \
+		record->argv_bytes = bytes;                                      \
+		record->argv_total_bytes = total;                                \
+		clamped = bytes;                                                 \
+		CLAMP(clamped, room);                                            \
+		if (bpf_probe_read_user(record->argv, clamped, (void *)start)) { \
+			discard_unreadable(CLASS_PROCESS, record, bytes);        \
+			return 0;                                                \
+		}                                                                \
+		submit_record(CLASS_PROCESS, record, bytes);                     \
+		return 0;                                                        \
 	}
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(process_executed, struct task_struct *task, int old_pid, void *bprm)
 {
 	struct process_executed *record;
-	__u32 tgid = task->tgid, limit = settings.max_argv_bytes;
+	__u32 tgid = FIELD(task, tgid), limit = settings.max_argv_bytes;
 	__u64 session, start, clamped;
 	__u32 total, bytes;
 
@@ -102,21 +100,21 @@ int BPF_PROG(process_executed, struct task_struct *task, int old_pid, void *bprm
 
 static __always_inline __u32 wait_status(struct task_struct *task)
 {
-	if (task->signal->flags & SIGNAL_GROUP_EXIT)
-		return task->signal->group_exit_code;
-	return task->group_leader->exit_code;
+	if (FIELD(task, signal, flags) & SIGNAL_GROUP_EXIT)
+		return FIELD(task, signal, group_exit_code);
+	return FIELD(task, group_leader, exit_code);
 }
 
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exited, struct task_struct *task)
 {
 	struct process_exited *record;
-	__u32 tgid = task->tgid, status;
+	__u32 tgid = FIELD(task, tgid), status;
 	__u64 session;
 	bool talked;
 
 	/* The process ends with its last thread, which need not be its first. */
-	if (switched_off() || task->signal->live.counter)
+	if (switched_off() || FIELD(task, signal, live.counter))
 		return 0;
 	session = tree_of(tgid);
 	talked = !bpf_map_delete_elem(&talkers, &tgid);
@@ -136,7 +134,7 @@ int BPF_PROG(process_exited, struct task_struct *task)
 	status = wait_status(task);
 	record->exit_code = (status >> 8) & 0xff;
 	record->exit_signal = status & 0x7f;
-	record->duration_ns = bpf_ktime_get_boot_ns() - task->group_leader->start_boottime;
+	record->duration_ns = bpf_ktime_get_boot_ns() - FIELD(task, group_leader, start_boottime);
 	submit_record(CLASS_PROCESS, record, 0);
 	return 0;
 }

@@ -3,8 +3,6 @@
  */
 #include "lib/payload.bpf.h"
 
-/* In the place of an SSL object's address, beside STDIO_KEY and STDERR_KEY. */
-#define READLINE_KEY	3
 #define MAX_TYPED_BYTES 4096
 
 SEC("uretprobe")

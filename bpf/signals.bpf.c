@@ -9,9 +9,8 @@
 #include "lib/ring.bpf.h"
 #include "lib/sessions.bpf.h"
 
-#define SEND_SIG_PRIV 1
-#define SIG_URG	      23
-#define FIRST_RT      32
+#define SIG_URG	 23
+#define FIRST_RT 32
 
 /* SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGSEGV, SIGXCPU, SIGXFSZ, SIGSYS */
 #define FAULTS                                                                                \
@@ -22,8 +21,8 @@ static __always_inline bool is_of_kernel(struct kernel_siginfo *info)
 {
 	int code = 0;
 
-	if ((__u64)info <= SEND_SIG_PRIV)
-		return (__u64)info == SEND_SIG_PRIV;
+	if ((__u64)info <= (__u64)SEND_SIG_PRIV)
+		return (__u64)info == (__u64)SEND_SIG_PRIV;
 	bpf_probe_read_kernel(&code, sizeof(code),
 			      (void *)info + bpf_core_field_offset(struct kernel_siginfo, si_code));
 	return code > 0;
@@ -33,7 +32,7 @@ SEC("tp_btf/signal_generate")
 int BPF_PROG(signal_generated, int signal, struct kernel_siginfo *info, struct task_struct *task,
 	     int group, int result)
 {
-	__u32 sender = bpf_get_current_pid_tgid() >> 32, target = task->tgid;
+	__u32 sender = bpf_get_current_pid_tgid() >> 32, target = FIELD(task, tgid);
 	bool kernel = is_of_kernel(info);
 	struct signal_sent *record;
 	__u64 session;
@@ -55,7 +54,7 @@ int BPF_PROG(signal_generated, int signal, struct kernel_siginfo *info, struct t
 		return 0;
 	if (kernel || !session_of(sender)) {
 		record->header.pid = target;
-		record->header.tid = task->pid;
+		record->header.tid = FIELD(task, pid);
 	}
 	record->sender_pid = kernel ? 0 : sender;
 	record->target_pid = target;

@@ -17,7 +17,7 @@ struct {
 	__uint(max_entries, 256);
 	__type(key, __u16);
 	__type(value, __u8);
-} local_model_ports SEC(".maps");
+} MAP(local_model_ports);
 
 static __always_inline bool is_loopback(struct peer *peer)
 {
@@ -114,7 +114,6 @@ static __always_inline int socket_used(struct sock *sk, long bytes, bool written
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct moved_request request = {.written = written, .source = SOURCE_SOCKET};
 	struct peer peer = {};
-	struct pt_regs *regs;
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
 	request.session = session_of(tgid);
@@ -122,13 +121,14 @@ static __always_inline int socket_used(struct sock *sk, long bytes, bool written
 		return 0;
 	if (!peer_of(sk, &peer) || (!request.session && !is_local_model(&peer)))
 		return 0;
-	if (task->thread_info.status & TS_COMPAT)
+	if (IN_COMPAT_SYSCALL(task))
 		return 0;
 	request.ssl = peer.socket;
-	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	CALL_REGISTERS(regs);
 	request.moved.bytes = bytes;
-	if (find_moved(regs->orig_rax, regs->rsi, regs->rdx, bytes, &request.moved) &&
-	    moves_out(regs->orig_rax) == written)
+	if (find_moved(SYSCALL_NUMBER(regs), SYSCALL_ARG2(regs), SYSCALL_ARG3(regs), bytes,
+		       &request.moved) &&
+	    moves_out(SYSCALL_NUMBER(regs)) == written)
 		return socket_moved(&peer, &request);
 	return socket_lost(&peer, bytes, written);
 }

@@ -13,21 +13,10 @@
 #include "lib/payload.bpf.h"
 #include "lib/vectors.bpf.h"
 
-/* In the place of an SSL object's address, which is never so small. */
-#define STDIO_KEY  1
-#define STDERR_KEY 2
-
-#define S_IFMT	 0170000
-#define S_IFIFO	 0010000
-#define S_IFSOCK 0140000
-
 /* A server may say a few words before it speaks JSON-RPC. */
 #define MAX_STRIKES 8
 /* Taken of a direction before user space has said that it is wanted. */
 #define MAX_UNJUDGED_BYTES (1u << 20)
-
-#define F_DUPFD		0
-#define F_DUPFD_CLOEXEC 1030
 
 struct stdio_descriptor {
 	__u32 tgid;
@@ -49,7 +38,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, struct stdio_descriptor);
 	__type(value, struct stdio_duplicate);
-} stdio_duplicates SEC(".maps");
+} MAP(stdio_duplicates);
 
 /* Which of the three standard descriptors `fd` is: 0 to 2, or DIVERTED. */
 static __always_inline __s32 standard_of(__u32 tgid, __s32 fd)
@@ -162,15 +151,16 @@ static __noinline int stdio_moved(struct stdio_call *call)
 static __always_inline void stdio_bytes_moved(struct pt_regs *regs, __u32 tgid, __u64 session,
 					      long result)
 {
-	struct stdio_call call = {.request.session = session, .fd = regs->rdi};
+	struct stdio_call call = {.request.session = session, .fd = SYSCALL_ARG1(regs)};
 	__s32 standard;
 
-	if (!find_moved(regs->orig_rax, regs->rsi, regs->rdx, result, &call.request.moved))
+	if (!find_moved(SYSCALL_NUMBER(regs), SYSCALL_ARG2(regs), SYSCALL_ARG3(regs), result,
+			&call.request.moved))
 		return;
 	standard = standard_of(tgid, call.fd);
 	if (standard == DIVERTED || (standard == 2 && !control.output_bytes))
 		return;
-	call.request.written = moves_out(regs->orig_rax);
+	call.request.written = moves_out(SYSCALL_NUMBER(regs));
 	/* Only the three as everybody uses them: a terminal is read from and written to by all. */
 	if (call.request.written != (standard != 0))
 		return;
@@ -183,17 +173,17 @@ static __always_inline void stdio_bytes_moved(struct pt_regs *regs, __u32 tgid, 
 static __always_inline void stdio_call_ended(struct pt_regs *regs, __u32 tgid, __u64 session,
 					     long result)
 {
-	struct stdio_descriptor key = {.tgid = tgid, .fd = regs->rdi};
+	struct stdio_descriptor key = {.tgid = tgid, .fd = SYSCALL_ARG1(regs)};
 
-	switch (regs->orig_rax) {
+	switch (SYSCALL_NUMBER(regs)) {
 	case __NR_fcntl:
-		if (regs->rsi != F_DUPFD && regs->rsi != F_DUPFD_CLOEXEC)
+		if (SYSCALL_ARG2(regs) != F_DUPFD && SYSCALL_ARG2(regs) != F_DUPFD_CLOEXEC)
 			return;
 		/* fallthrough */
 	case __NR_dup:
 	case __NR_dup2:
 	case __NR_dup3:
-		note_duplicate(regs->rdi, result);
+		note_duplicate(SYSCALL_ARG1(regs), result);
 		return;
 	case __NR_close:
 		if (key.fd > 2)

@@ -42,7 +42,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct tls_thread);
-} tls_threads SEC(".maps");
+} MAP(tls_threads);
 
 /* Call number `index`; masked where the compiler cannot see it, as the verifier forgets the bounds.
  */
@@ -187,7 +187,7 @@ static __always_inline void emit_plaintext(struct connection *connection, __u64 
 					   bool written)
 {
 	emit_payload(connection, session_of(bpf_get_current_pid_tgid() >> 32), from, length,
-		     written, SOURCE_TLS);
+		     written, SOURCE_TLS, MAX_PIECES);
 }
 
 static __always_inline void note_pending(struct tls_thread *thread, __u64 ssl, __u64 bytes)
@@ -212,8 +212,8 @@ int tls_return(struct pt_regs *ctx)
 	if (switched_off())
 		return 0;
 	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
-	/* The return has popped the return address. */
-	if (!thread || !pop_call(thread, PT_REGS_SP(ctx) - sizeof(__u64), &call))
+	/* The return has popped the return address, where it was pushed. */
+	if (!thread || !pop_call(thread, PT_REGS_SP(ctx) - RETURN_ADDRESS_BYTES, &call))
 		return 0;
 	hook = bpf_get_attach_cookie(ctx);
 	written = hook & TLS_HOOK_WRITTEN;

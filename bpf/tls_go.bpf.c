@@ -3,7 +3,7 @@
  * Plaintext of Go's crypto/tls, which has calling conventions and stacks of its own.
  *
  * A return probe would write into a stack that Go moves, so the ends of Read are hooked at its RET
- * instructions. Arguments are in rax, rbx, rcx; the first result is in rax.
+ * instructions. Arguments and results are in registers (include/registers.h).
  *
  * What is written is taken when Write begins, behind its check of the stack, which may run twice:
  * the end of Write may come after another thread has read the answer.
@@ -24,10 +24,10 @@ static __always_inline void mark_go_thread(void)
 
 static __always_inline int go_call_begins(struct pt_regs *ctx, __u32 tgid, bool writing)
 {
-	struct go_call_key key = {.tgid = tgid, .goroutine = ctx->r14};
+	struct go_call_key key = {.tgid = tgid, .goroutine = GO_GOROUTINE(ctx)};
 	struct go_call call = {
-		.connection = ctx->rax,
-		.buffer = ctx->rbx,
+		.connection = GO_ARG1(ctx),
+		.buffer = GO_ARG2(ctx),
 		.writing = writing,
 	};
 	struct connection *connection = connection_of(call.connection, writing);
@@ -37,14 +37,14 @@ static __always_inline int go_call_begins(struct pt_regs *ctx, __u32 tgid, bool 
 	mark_go_thread();
 	if (bpf_map_update_elem(&go_calls, &key, &call, BPF_ANY))
 		COUNT(CLASS_TLS, map_full, 1);
-	if (writing && (__s64)ctx->rcx > 0)
-		emit_plaintext(connection, call.buffer, ctx->rcx, true);
+	if (writing && (__s64)GO_ARG3(ctx) > 0)
+		emit_plaintext(connection, call.buffer, GO_ARG3(ctx), true);
 	return 0;
 }
 
 static __always_inline int go_read_ends(struct pt_regs *ctx, __u32 tgid)
 {
-	struct go_call_key key = {.tgid = tgid, .goroutine = ctx->r14};
+	struct go_call_key key = {.tgid = tgid, .goroutine = GO_GOROUTINE(ctx)};
 	struct go_call *found = bpf_map_lookup_elem(&go_calls, &key), call;
 	struct connection *connection;
 
@@ -52,12 +52,12 @@ static __always_inline int go_read_ends(struct pt_regs *ctx, __u32 tgid)
 		return 0;
 	call = *found;
 	bpf_map_delete_elem(&go_calls, &key);
-	if ((__s64)ctx->rax <= 0)
+	if ((__s64)GO_RESULT(ctx) <= 0)
 		return 0;
 	connection = connection_of(call.connection, false);
 	if (!connection || is_muted(connection))
 		return 0;
-	emit_plaintext(connection, call.buffer, ctx->rax, false);
+	emit_plaintext(connection, call.buffer, GO_RESULT(ctx), false);
 	return 0;
 }
 
@@ -78,5 +78,5 @@ int tls_go(struct pt_regs *ctx)
 		return go_call_begins(ctx, tgid, true);
 	if (hook == TLS_HOOK_GO_READ_END)
 		return go_read_ends(ctx, tgid);
-	return end_connection(ctx->rax);
+	return end_connection(GO_ARG1(ctx));
 }

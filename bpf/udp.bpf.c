@@ -15,8 +15,7 @@
 #include "lib/origins.bpf.h"
 #include "lib/vectors.bpf.h"
 
-#define IPPROTO_UDP 17
-#define DNS_PORT    53
+#define DNS_PORT 53
 /* A datagram that begins a connection is no shorter (RFC 9000, 14.1). */
 #define MIN_QUIC_BYTES 1200
 #define QUIC_LONG      0xc0
@@ -43,7 +42,8 @@ struct udp_flow {
 	__u16 local_port;
 	/* Of the peer; 0 = not known. */
 	__u16 family;
-	__u16 reserved2;
+	/* A limit: nothing is told of it. */
+	__u16 left_out;
 	__u32 tid;
 	__u32 quic_version;
 	__u8 received_first;
@@ -59,7 +59,7 @@ struct {
 	__uint(max_entries, 4096);
 	__type(key, struct udp_key);
 	__type(value, struct udp_flow);
-} udp_flows SEC(".maps");
+} MAP(udp_flows);
 
 /* A peer, as the socket has it or as the call names it. */
 struct udp_peer {
@@ -86,7 +86,7 @@ static __noinline int emit_flow(struct udp_key *key, struct udp_flow *flow, __u3
 {
 	struct net_record *record;
 
-	if (!key || !flow)
+	if (!key || !flow || flow->left_out)
 		return 0;
 	record = begin_record(CLASS_NET, type, sizeof(*record), 0, flow->session);
 	if (!record)
@@ -143,13 +143,13 @@ static __always_inline void take_name(struct udp_peer *peer, __u64 name)
 
 static __always_inline void take_connected_peer(struct sock *sk, struct udp_peer *peer)
 {
-	peer->port = bpf_ntohs(sk->__sk_common.skc_dport);
+	peer->port = bpf_ntohs(FIELD(sk, __sk_common.skc_dport));
 	if (!peer->port)
 		return;
-	peer->family = sk->__sk_common.skc_family;
+	peer->family = FIELD(sk, __sk_common.skc_family);
 	peer->connected = 1;
 	if (peer->family == AF_INET)
-		*(__u32 *)peer->address = sk->__sk_common.skc_daddr;
+		*(__u32 *)peer->address = FIELD(sk, __sk_common.skc_daddr);
 	else
 		BPF_CORE_READ_INTO(&peer->address, sk, __sk_common.skc_v6_daddr);
 }
@@ -176,32 +176,32 @@ static __always_inline bool take_call(struct udp_call *call, struct pt_regs *reg
 {
 	struct user_vector vector;
 
-	call->key.fd = regs->rdi;
-	switch (regs->orig_rax) {
+	call->key.fd = SYSCALL_ARG1(regs);
+	switch (SYSCALL_NUMBER(regs)) {
 	case __NR_sendto:
 		if (call->written)
-			take_name(&call->peer, regs->r8);
+			take_name(&call->peer, SYSCALL_ARG5(regs));
 		/* fallthrough */
 	case __NR_read:
 	case __NR_write:
 	case __NR_recvfrom:
-		call->at = regs->rsi;
-		call->room = regs->rdx;
+		call->at = SYSCALL_ARG2(regs);
+		call->room = SYSCALL_ARG3(regs);
 		return true;
 	case __NR_readv:
 	case __NR_writev:
-		if (!bpf_probe_read_user(&vector, sizeof(vector), (void *)regs->rsi)) {
+		if (!bpf_probe_read_user(&vector, sizeof(vector), (void *)SYSCALL_ARG2(regs))) {
 			call->at = vector.base;
 			call->room = vector.length;
 		}
 		return true;
 	case __NR_sendmsg:
 	case __NR_recvmsg:
-		take_message(call, regs->rsi);
+		take_message(call, SYSCALL_ARG2(regs));
 		return true;
 	case __NR_sendmmsg:
 		/* Only the first of them can be found: enough to know the peer and QUIC. */
-		take_message(call, regs->rsi);
+		take_message(call, SYSCALL_ARG2(regs));
 		return true;
 	case __NR_recvmmsg:
 		return true;
@@ -254,8 +254,9 @@ static __noinline int begin_flow(struct udp_call *call)
 	flow.told_boot_ns = flow.since_boot_ns;
 	flow.looked_jiffies = bpf_jiffies64();
 	flow.received_first = !call->written;
+	flow.left_out = !admits(call->session, CLASS_NET);
 	flow.quic_version = quic_version_of(call);
-	flow.local_port = call->sk->__sk_common.skc_num;
+	flow.local_port = FIELD(call->sk, __sk_common.skc_num);
 	set_peer(&flow, &call->peer);
 	if (bpf_map_update_elem(&udp_flows, &call->key, &flow, BPF_ANY)) {
 		COUNT(CLASS_NET, map_full, 1);
@@ -358,9 +359,10 @@ static __always_inline int udp_used(struct sock *sk, __u64 bytes, bool written)
 
 	call.key.tgid = bpf_get_current_pid_tgid() >> 32;
 	call.session = session_of(call.key.tgid);
-	if (!call.session || task->thread_info.status & TS_COMPAT)
+	if (!call.session || IN_COMPAT_SYSCALL(task))
 		return 0;
-	if (!take_call(&call, (struct pt_regs *)bpf_task_pt_regs(task)))
+	CALL_REGISTERS(regs);
+	if (!take_call(&call, regs))
 		return 0;
 	if (!call.peer.family)
 		take_connected_peer(sk, &call.peer);
@@ -381,8 +383,9 @@ static __always_inline int udp_used(struct sock *sk, __u64 bytes, bool written)
 
 static __always_inline bool is_udp(struct sock *sk)
 {
-	return sk->sk_protocol == IPPROTO_UDP &&
-	       (sk->__sk_common.skc_family == AF_INET || sk->__sk_common.skc_family == AF_INET6);
+	return FIELD(sk, sk_protocol) == IPPROTO_UDP &&
+	       (FIELD(sk, __sk_common.skc_family) == AF_INET ||
+		FIELD(sk, __sk_common.skc_family) == AF_INET6);
 }
 
 SEC("tp_btf/sock_send_length")
@@ -423,5 +426,10 @@ static long end_flow_if_of(struct bpf_map *map, struct udp_key *key, struct udp_
 
 static __always_inline void end_flows_of(__u32 tgid)
 {
+#ifdef AGENTSIGHT_BCC
+	for (__s32 fd = 0; fd < MAX_DESCRIPTORS; fd++)
+		udp_closed(tgid, fd);
+#else
 	bpf_for_each_map_elem(&udp_flows, end_flow_if_of, &tgid, 0);
+#endif
 }

@@ -9,6 +9,11 @@ stamps=.setup
 
 # make, compiler and headers for the drain; clang, libbpf for the probes.
 run_packages="ca-certificates clang gcc libbpf-dev libbpf1 libc6-dev python3 python3-dev python3-venv"
+# Kernel headers of the other machine that the probes are compiled for.
+case $(uname -m) in
+x86_64) run_packages="$run_packages linux-libc-dev-arm64-cross" ;;
+aarch64) run_packages="$run_packages linux-libc-dev-amd64-cross" ;;
+esac
 # Real programs that the tests watch and real servers that they use.
 dev_packages="curl etcd-client etcd-server faketime fuse3 git iproute2 iptables libcurl3-gnutls libcurl3-nss libssl-dev nftables nss-plugin-pem openssl prometheus prometheus-alertmanager systemd wget"
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Brings a Debian or Ubuntu machine to where the tests with containers work: Docker, docker-compose, a base
-# image made here, so that no registry is needed, and the images of this tree on it.
+# Brings a Debian or Ubuntu machine to where the tests with containers work: Docker, docker-compose, the
+# program of a registry for one test, a base image made here, so that no registry of others is needed, and
+# the images of this tree on it.
 # usage: setup_docker.sh      As root. Idempotent; a daemon that answers is used as it is.
 # The log of a daemon that is started here is .setup/dockerd.log, its process id .setup/dockerd.pid.
 set -eu
@@ -14,7 +15,7 @@ fail() {
 }
 
 missing=
-for pair in dockerd:docker.io docker-compose:docker-compose debootstrap:debootstrap; do
+for pair in dockerd:docker.io docker-compose:docker-compose debootstrap:debootstrap docker-registry:docker-registry; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 if [ -n "$missing" ]; then

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,12 +22,17 @@ from agentsight_core.sealing import Sealer
 from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.bpf.limits import ClassLimit
 from agentsight_agent.connections import Connections
 from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
 from agentsight_agent.enrich.container_state import Containers
 from agentsight_agent.frames import FrameWriter, Identity
 from agentsight_agent.gpu.attachments import GpuAttachments
+from agentsight_agent.gpu.samples import DeviceSample
+from agentsight_agent.gpu.sampling import GpuSampler
+from agentsight_agent.gpu.use import GpuUse
 from agentsight_agent.hosts import ALL_HOSTS, HostFilter
+from agentsight_agent.limits import LimitAccount
 from agentsight_agent.pipeline import Pipeline, ProcessListener
 from agentsight_agent.redact import Redactor
 from agentsight_agent.sessions.filters import Filters, ProcessFilter
@@ -43,12 +48,14 @@ from agentsight_agent.uncaptured import late_event, unread_event
 # The stages of a node, in the order of the way of an event.
 STAGES = (
     ("filters", "processes"),
+    ("limits", "decisions"),
     ("kernel", "records"),
     ("drain", "records"),
     ("tls", "bytes"),
     ("stdio", "bytes"),
     ("http", "messages"),
     ("events", "events"),
+    ("gpu", "samples"),
 )
 _SECOND_NS = 1_000_000_000
 # What is made of a batch lives until its end, and takes several times its size.
@@ -85,6 +92,8 @@ class AgentSettings:
     watch_shells: bool = False
     # Of all else that they write to pipes so many bytes of each program; 0 = nothing.
     output_bytes: int = 0
+    # Sampling and rates of what begins in a session, by class of the kernel side.
+    limits: Mapping[str, ClassLimit] = field(default_factory=dict)
     # Seals every frame; None: they stay readable.
     sealer: Sealer | None = None
 
@@ -124,7 +133,10 @@ class Agent:
         Raises ProbeError with what to do when the kernel does not take them.
         """
         self._kernel = Kernel(self._settings.kernel)
+        self._kernel.set_limits(self._settings.limits)
         self._offset_ns = wall_offset_ns()
+        self._limits = LimitAccount(self._kernel, self._ledger.stage("limits", "decisions"))
+        self._limits.wall_offset_ns = self._offset_ns
         self._tracker = SessionTracker(
             self._kernel,
             self._node,
@@ -133,9 +145,13 @@ class Agent:
             filters=Filters(self._settings.include, self._settings.exclude),
             containers=self._containers,
             judged=self._ledger.stage("filters", "processes"),
+            before_end=self._limits.close,
         )
         self._attachments = Attachments(self._kernel)
         self._gpu = GpuAttachments(self._kernel)
+        sampler = GpuSampler(self._ledger.stage("gpu", "samples"))
+        self._gpu_use = GpuUse(sampler, self._tracker.session_of)
+        self._to_seek.append(partial(self._gpu.start, boot_ns()))
         self._pipeline = self._make_pipeline()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._seeker, self._attachments.start, boot_ns())
@@ -157,6 +173,7 @@ class Agent:
         self._seeker.shutdown(cancel_futures=True)
         self._attachments.close()
         self._gpu.close()
+        self._gpu_use.close()
         self._kernel.close()
 
     async def finish(self) -> None:
@@ -174,6 +191,11 @@ class Agent:
     def uncaptured(self) -> tuple[UnreadProcess, ...]:
         """The processes that have TLS which is not seen, with the reason."""
         return self._attachments.unread
+
+    @property
+    def gpus(self) -> Sequence[DeviceSample]:
+        """The GPUs as they were seen last; () while no session uses them."""
+        return self._gpu_use.devices
 
     async def prepare(self, paths: Sequence[str]) -> None:
         """Attach to files that a program which starts soon will use."""
@@ -211,6 +233,7 @@ class Agent:
             self._pipeline.publish(self._tracker.set_filters(filters, boot_ns()))
         self._kernel.set_discover(settings.kernel.discover)
         self._kernel.watch_network(settings.kernel.network)
+        self._kernel.set_limits(settings.limits)
         self._connections.apply(settings.http, promote=settings.promote, hosts=settings.hosts)
         self._streams.output = settings.output_bytes > 0
         self._settings = settings
@@ -302,8 +325,10 @@ class Agent:
         if now_ns >= self._next_trim_ns:
             self._next_trim_ns = now_ns + _TRIM_NS
             give_back_free_memory()
-        self._offset_ns = wall_offset_ns()
+        self._offset_ns = self._limits.wall_offset_ns = wall_offset_ns()
+        self._pipeline.publish(self._limits.sweep(self._tracker.sessions, now_ns))
         self._pipeline.publish(self._tracker.sweep(now_ns))
+        self._pipeline.publish(self._gpu_use.due(self._gpu.users, now_ns, self._offset_ns))
         self.refresh_ledger()
         self._pipeline.tell_losses(now_ns, self._offset_ns)
 
@@ -353,3 +378,4 @@ class Agent:
 
     def _on_exit(self, pid: int) -> None:
         self._to_seek.append(partial(self._attachments.on_exit, pid))
+        self._to_seek.append(partial(self._gpu.on_exit, pid))

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from agentsight_core.endpoints import Endpoint, find_endpoint, find_socket
 from agentsight_core.endpoints.mcp import may_be_mcp
-from agentsight_core.parsers.accounts import HttpSettings
+from agentsight_core.parsers.accounts import UNWANTED_BODY, HttpSettings
 from agentsight_core.parsers.conversation import Conversation
 from agentsight_core.parsers.http_events import Origin, to_events
 from agentsight_core.parsers.messages import (
@@ -29,13 +29,22 @@ from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_agent.bpf.counters import ClassCounters
-from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, PayloadSource, TlsRun
+from agentsight_agent.bpf.records import (
+    ConnectionClosed,
+    ConnectionOpened,
+    PayloadSource,
+    TlsDuplex,
+    TlsRun,
+)
+from agentsight_agent.duplex import in_turns
 from agentsight_agent.hosts import ALL_HOSTS, UNWANTED_HOST, HostFilter
 from agentsight_agent.redact import Redactor
 from agentsight_agent.traffic import NOT_WATCHED, SERVER_SIDE, Settled, TrafficAccount, not_http
 
 # An unwatched program may ask for something else (GET /v1/models) before its first LLM call.
 _REQUESTS_BEFORE_VERDICT = 4
+# A download of a stranger must not fill the ring that sessions need.
+_BYTES_BEFORE_VERDICT = 1 << 20
 # What clients of LLM APIs send. Where a path alone proves nothing (`/api/chat` of any site), one
 # of them has to be there before a program is taken for an agent.
 _SDK_HEADERS = frozenset({"anthropic-version", "x-stainless-lang", "x-goog-api-client"})
@@ -92,6 +101,13 @@ class _Watched:
     def only_unwanted(self) -> bool:
         """True while all requests were to hosts that are not wanted; HTTP/2 may have others."""
         return self.unwanted_requests == self.requests and not self.http.is_http2
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it has shown enough of itself."""
+        return (
+            self.requests >= _REQUESTS_BEFORE_VERDICT or self.http.bytes_in > _BYTES_BEFORE_VERDICT
+        )
 
     def begin_anew(self, session: int, settings: HttpSettings) -> None:
         """Forget the stream so far; its accounts are settled."""
@@ -163,6 +179,18 @@ class Connections:
         self._judge(run.connection, connection)
         return events
 
+    def duplex(self, duplex: TlsDuplex, wall_offset_ns: int) -> list[pb.Event]:
+        """Take what both directions carried at the same time."""
+        first, second = duplex.first, duplex.second
+        connection = self._watched.get(first.connection)
+        if connection is not None and connection.http.takes_any_order(
+            first.written, len(first.data), len(second.data)
+        ):
+            runs: Iterable[TlsRun] = (first, second)
+        else:
+            runs = in_turns(duplex)
+        return [event for run in runs for event in self.run(run, wall_offset_ns)]
+
     def closed(self, record: ConnectionClosed, wall_offset_ns: int) -> list[pb.Event]:
         """End what is open on a connection that is gone."""
         lost = {False: record.lost_read_bytes, True: record.lost_written_bytes}
@@ -213,6 +241,8 @@ class Connections:
             self._messages.received += 1
             if isinstance(message, RequestStarted):
                 events += self._request(connection, message)
+                if message.exchange not in connection.wanted:
+                    connection.http.leave_bodies(message.exchange)
             if message.exchange in connection.unwanted:
                 self._messages.filter(UNWANTED_HOST)
             elif message.exchange not in connection.exchanges:
@@ -221,7 +251,7 @@ class Connections:
                 isinstance(message, BodyPart | WebSocketMessage)
                 and message.exchange not in connection.wanted
             ):
-                self._messages.filter("body of no LLM call")
+                self._messages.filter(UNWANTED_BODY)
             else:
                 self._messages.emitted += 1
                 events += self._to_events(key, connection, message, wall_offset_ns)
@@ -294,7 +324,7 @@ class Connections:
             connection.muted = not_http(connection.http)
         elif connection.http.role is Role.SERVER:
             connection.muted = SERVER_SIDE
-        elif not connection.session and connection.requests >= _REQUESTS_BEFORE_VERDICT:
+        elif not connection.session and connection.is_judged:
             connection.muted = NOT_WATCHED
         elif connection.only_unwanted and connection.requests >= _REQUESTS_BEFORE_VERDICT:
             connection.muted = UNWANTED_HOST

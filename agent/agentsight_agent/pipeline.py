@@ -19,12 +19,13 @@ from agentsight_agent.bpf.records import (
     Drained,
     Item,
     PayloadSource,
-    ProcessEffect,
     ProcessRecord,
     Segment,
+    TlsDuplex,
     TlsRun,
 )
 from agentsight_agent.connections import Connections
+from agentsight_agent.duplex import in_turns
 from agentsight_agent.frames import FrameWriter, Rank
 from agentsight_agent.redact import Redactor
 from agentsight_agent.stdio import StdioStreams
@@ -43,10 +44,6 @@ class ProcessFollower(Protocol):
 
     def set_wall_offset(self, wall_offset_ns: int) -> None:
         """Take what Unix time is ahead of boot time."""
-        ...
-
-    def session_of(self, pid: int) -> int:
-        """Return the session of a process, 0 if it is in none."""
         ...
 
     def on_process(self, record: ProcessRecord) -> list[pb.Event]:
@@ -82,8 +79,6 @@ class Pipeline:
         self._drain = ledger.stage("drain", "records")
         # Losses that have been told to the aggregators, by stage and reason.
         self._told: dict[tuple[str, str], int] = {}
-        # Effects in this batch of processes in no session.
-        self._strangers = 0
 
     def take(self, drained: Drained, wall_offset_ns: int) -> None:
         """Work off one batch."""
@@ -93,13 +88,14 @@ class Pipeline:
             item.connection: item for item in drained.items if isinstance(item, ConnectionOpened)
         }
         for item in drained.items:
-            if isinstance(item, TlsRun) and (peer := opened.pop(item.connection, None)):
+            if isinstance(item, TlsDuplex | TlsRun) and (
+                peer := opened.pop(_connection(item), None)
+            ):
                 # A connection is often written to before the kernel knows its socket, and the head
                 # of its first request is to name the peer.
                 self._connections.opened(peer)
             self._take_item(item, wall_offset_ns)
-        self._drain.emitted += drained.records - self._strangers
-        self._strangers = 0
+        self._drain.emitted += drained.records
 
     def publish(self, events: Iterable[pb.Event]) -> None:
         """Put events that did not come from the ring into frames."""
@@ -153,10 +149,13 @@ class Pipeline:
                 self.publish(self._streams.run(item, wall_offset_ns))
             case TlsRun():
                 self.publish(self._connections.run(item, wall_offset_ns))
+            case TlsDuplex() if item.first.source >= PayloadSource.STDIO:
+                for run in in_turns(item):
+                    self.publish(self._streams.run(run, wall_offset_ns))
+            case TlsDuplex():
+                self.publish(self._connections.duplex(item, wall_offset_ns))
             case Segment():
                 self._frames.add_encoded(item.session, item.data, item.count, Rank.EFFECTS)
-            case ProcessEffect():
-                self._take_effect(item)
             case ProcessRecord():
                 self._take_process(item, wall_offset_ns)
             case ConnectionOpened():
@@ -180,16 +179,6 @@ class Pipeline:
         elif record.kind == "exited":
             self._listener.on_exit(record.pid)
 
-    def _take_effect(self, effect: ProcessEffect) -> None:
-        session = self._tracker.session_of(effect.pid)
-        if not session:
-            self._strangers += 1
-            self._drain.filter("not in a session")
-            return
-        event = pb.Event.FromString(effect.event)
-        event.session = session
-        self._frames.add_events([event])
-
     def _redact_argv(self, event: pb.Event) -> None:
         match event.WhichOneof("body"):
             case "process_executed":
@@ -199,6 +188,10 @@ class Pipeline:
             case _:
                 return
         argv[:] = self._redactor.argv(list(argv))
+
+
+def _connection(item: TlsDuplex | TlsRun) -> int:
+    return item.first.connection if isinstance(item, TlsDuplex) else item.connection
 
 
 # The spool leaves a tombstone in the place of each frame that it gave up; sessions of a run that

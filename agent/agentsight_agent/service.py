@@ -15,6 +15,7 @@ from functools import partial
 from agentsight_core.bus.access import connection_settings
 from agentsight_core.bus.connection import ConnectionSettings, connect
 from agentsight_core.bus.members import noted
+from agentsight_core.bus.pace import Pace
 from agentsight_core.bus.publisher import Publisher
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import Retryable
@@ -34,6 +35,7 @@ from agentsight_core.telemetry.process import process_registry
 from agentsight_agent.agent import STAGES, Agent
 from agentsight_agent.enrich.boot import Node, boot_ns, read_node, wall_offset_ns
 from agentsight_agent.enrich.container_state import Containers
+from agentsight_agent.gpu.metrics import GpuCollector
 from agentsight_agent.kubernetes.client import ApiSettings
 from agentsight_agent.kubernetes.informer import PodCollector, PodInformer
 from agentsight_agent.kubernetes.pods import PodTable
@@ -79,6 +81,7 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
     registry = process_registry(ledger, "agent")
     registry.register(CertificateCollector(certificate_files(config)))
     registry.register(UncapturedCollector(lambda: agent.uncaptured))
+    registry.register(GpuCollector(lambda: agent.gpus))
     registry.register(ConfigCollector(live))
     registry.register(SpoolCollector(spool, lambda: spool_settings(live.config).max_bytes))
     if informer:
@@ -96,7 +99,7 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
             live.serve(partial(_apply, agent, redactor, spool))
             if earlier := note.left_behind():
                 _tell_losses(agent, earlier, node, ledger)
-            async with _sources(agent, config, ledger), asyncio.TaskGroup() as group:
+            async with _sources(agent, live, ledger), asyncio.TaskGroup() as group:
                 beside = [
                     group.create_task(live.watch_file(), name="configuration file"),
                     group.create_task(_keep_note(agent, spool, note, node), name="epoch"),
@@ -112,9 +115,9 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _sources(agent: Agent, config: AgentSightConfig, ledger: Ledger) -> AsyncIterator[None]:
+async def _sources(agent: Agent, live: LiveConfig, ledger: Ledger) -> AsyncIterator[None]:
     """Run the source plugins; raises ConfigError when one is not installed."""
-    plugins = config.plugins
+    plugins = live.config.plugins
     async with contextlib.AsyncExitStack() as stack:
         for name in plugins.sources:
             plugin = find_plugin("source", name)
@@ -125,7 +128,7 @@ async def _sources(agent: Agent, config: AgentSightConfig, ledger: Ledger) -> As
                 agent.session_of,
                 agent.add,
                 ledger.stage(f"source.{name}", "events"),
-                plugins.max_failures,
+                lambda: live.config.plugins.max_failures,
             )
             await stack.enter_async_context(source)
         yield
@@ -198,6 +201,7 @@ class _Delivery:
         self._settings = settings
         self._stage = ledger.stage("publish", "frames")
         self._publisher: Publisher | None = None
+        self._pace = Pace(lambda: live.config.spool.publish_bytes_per_s)
 
     async def run(self) -> None:
         while True:
@@ -207,7 +211,7 @@ class _Delivery:
                     noted(bus, self._member.status),
                     asyncio.TaskGroup() as group,
                 ):
-                    self._publisher = Publisher(self._spool, bus, self._stage)
+                    self._publisher = Publisher(self._spool, bus, self._stage, pace=self._pace)
                     group.create_task(self._live.watch_bus(bus), name="configuration")
                     group.create_task(self._publisher.run(), name="publisher")
             except* Retryable as errors:

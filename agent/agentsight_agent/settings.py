@@ -11,7 +11,9 @@ from agentsight_core.spool.settings import SpoolSettings
 
 from agentsight_agent.agent import AgentSettings
 from agentsight_agent.bpf.kernel import KernelSettings
+from agentsight_agent.bpf.limits import ClassLimit
 from agentsight_agent.hosts import HostFilter
+from agentsight_agent.limits import CLASSES
 from agentsight_agent.sessions.filters import ProcessFilter
 from agentsight_agent.sessions.rules import SessionRule
 
@@ -40,6 +42,10 @@ def agent_settings(config: AgentSightConfig) -> AgentSettings:
         watch_sockets=capture.plain_http,
         local_model_ports=tuple(capture.local_model_ports),
         output_bytes=capture.output_bytes,
+        limits={
+            name: ClassLimit(**getattr(capture.limits, wanted).model_dump())
+            for name, wanted in CLASSES.items()
+        },
     )
 
 

@@ -33,7 +33,7 @@ class PluginSource:
 
     `take` gets its events in the agent's own loop. `stage` (unit "events") counts them: those of
     processes in no session are filtered, those of a kind that a source may not add are dropped. One
-    that raises is begun anew; after `max_failures` it is switched off.
+    that raises is begun anew; after as many failures as `max_failures` then says it is off.
     """
 
     def __init__(
@@ -43,10 +43,12 @@ class PluginSource:
         session_of: Callable[[int], int],
         take: Callable[[Iterable[pb.Event]], None],
         stage: Stage,
-        max_failures: int,
+        max_failures: Callable[[], int],
     ) -> None:
         self.name = name
         self.failures = 0
+        # False once it has failed too often.
+        self.is_on = True
         self._make = make
         self._session_of = session_of
         self._take = take
@@ -56,11 +58,6 @@ class PluginSource:
         self._stopping = threading.Event()
         self._closed = False
         self._theirs: tuple[asyncio.AbstractEventLoop, asyncio.Task[None]] | None = None
-
-    @property
-    def is_on(self) -> bool:
-        """False once it has failed too often."""
-        return self.failures < self._max_failures
 
     async def __aenter__(self) -> Self:
         """Start its thread."""
@@ -101,6 +98,7 @@ class PluginSource:
                     await self._hand_over(batch)
             except (Exception, SystemExit) as error:  # noqa: BLE001  # code of others: it costs its own events, not the agent
                 self.failures += 1
+                self.is_on = self.failures < self._max_failures()
                 _log.warning("source %s: %s: %s", self.name, type(error).__name__, error)
                 if not self.is_on:
                     _log.error("source %s is switched off", self.name)

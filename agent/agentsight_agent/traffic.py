@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agentsight_core.parsers.accounts import UNWANTED_BODY
 from agentsight_core.parsers.conversation import Conversation
 from agentsight_core.telemetry.ledger import Ledger
 
@@ -23,6 +24,7 @@ _UNWANTED = frozenset(
     {
         NOT_WATCHED,
         SERVER_SIDE,
+        UNWANTED_BODY,
         UNWANTED_HOST,
         _CLOSED_STREAM,
         f"{_NOT_HTTP}unknown protocol",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from agentsight_core import wire
@@ -53,12 +53,14 @@ async def show_letter(bus: Bus, number: int) -> FiledLetter:
     return FiledLetter(number, read_letter(await bus.get(subjects.DLQ, number)))
 
 
-async def replay_letter(bus: Bus, number: int) -> Replay:
-    """Put the frame of letter `number` into EVENTS again and remove the letter.
+async def replay_letter(bus: Bus, number: int, repaired: bytes = b"") -> Replay:
+    """Put the frame of letter `number`, `repaired` or as it is, into EVENTS; remove the letter.
 
     The worker folds it although it has seen its number. Raises NotFound, Retryable.
     """
     letter = (await show_letter(bus, number)).letter
+    if repaired:
+        letter = replace(letter, data=repaired, is_cut=False)
     if letter.stage.startswith(_EXPORT):
         return Replay.FINDING
     header = _header(letter)

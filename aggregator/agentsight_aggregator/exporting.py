@@ -120,9 +120,10 @@ class Exporting:
         for name in [one for one in self._running if one.startswith(_PLUGIN)]:
             if name not in wanted:
                 await self._close(name)
+        plugins = config.plugins
         for full_name, name in wanted.items():
-            options = config.plugins.options_of(name)
-            await self._follow(full_name, options, partial(self._open_plugin, name), config)
+            part = (plugins.options_of(name), plugins.time_budget_ms, plugins.max_failures)
+            await self._follow(full_name, part, partial(self._open_plugin, name), config)
 
     async def settle(self) -> None:
         """Return when everything that is in FINDINGS at the call is exported, metrics too."""

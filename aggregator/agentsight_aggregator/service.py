@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 
 from agentsight_core.bus.access import connection_settings
 from agentsight_core.bus.connection import Bus, connect
@@ -46,6 +45,7 @@ from agentsight_aggregator.settings import (
 )
 from agentsight_aggregator.status_metrics import StatusCollector, WorkCollector
 from agentsight_aggregator.worker.aggregator import Aggregator
+from agentsight_aggregator.worker.retention import keeping_unfolded
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,8 @@ class Service:
         self._bus = bus
         self._coordinator = coordinator
         self.ledger = Ledger()
-        limits = plugin_limits(config)
+        # Of all plugins: they change while these run.
+        self._limits = plugin_limits(config)
         _find_analyzers(config)
         self._exporting = Exporting(bus, coordinator, self.ledger, self._samples)
         self._aggregator = Aggregator(
@@ -72,7 +73,7 @@ class Service:
                 build_fold(fold_settings(self._config)),
                 self._config.plugins.analyzers,
                 self._make_analyzer,
-                limits,
+                self._limits,
             ),
             self.ledger,
             aggregator_settings(config),
@@ -111,13 +112,29 @@ class Service:
     async def apply(self, config: AgentSightConfig) -> None:
         """Go on as `config` says.
 
-        Raises ConfigError when a plugin is not there, or an exporter or a port cannot be opened.
+        Raises ConfigError when a plugin is not there, an exporter or a port cannot be opened, or
+        the streams cannot become so; Retryable when the bus does not answer.
         """
         _find_analyzers(config)
         await self._listen(config)
         await self._exporting.apply(config)
+        await self._change_streams(config)
         self._config = config
+        limits = plugin_limits(config)
+        self._limits.seconds, self._limits.failures = limits.seconds, limits.failures
         self._aggregator.apply(aggregator_settings(config))
+
+    async def _change_streams(self, config: AgentSightConfig) -> None:
+        """Bring the streams to what `config` says, if that is new and this member is to do it."""
+        wanted = bus_settings(config)
+        if wanted == bus_settings(self._config) or not self._coordinator.is_leader:
+            return
+        if await keeping_unfolded(self._bus, wanted) != wanted:
+            raise ConfigError(
+                f"bus.events_max_age_s: {wanted.events.max_age_seconds:g} s would remove frames "
+                "that no aggregator has folded yet; `agentsight status` shows how far they are"
+            )
+        await provision(self._bus, wanted, placing_seconds=0.0)
 
     async def _listen(self, config: AgentSightConfig) -> None:
         settings = telemetry_settings(config)
@@ -198,7 +215,7 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
     """Run one aggregator until `stop` is set; it owns what its coordinator assigns to it."""
     config = live.config
     async with connect(connection_settings(config, "aggregator")) as bus:
-        prepare = partial(provision, bus, bus_settings(config))
+        prepare = _preparing(bus, live)
         if not config.coordination.endpoints:
             await _until_done(prepare)
         # In a group the leader prepares the bus before it assigns anything.
@@ -206,6 +223,19 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
             service = Service(live, bus, coordinator)
             await service.run(stop)
     leave_ledger(config.node.state_dir, "aggregator", service.ledger)
+
+
+def _preparing(bus: Bus, live: LiveConfig) -> OnLeader:
+    """Return what makes the streams and buckets as the configuration says at that moment."""
+
+    async def prepare() -> None:
+        wanted = bus_settings(live.config)
+        possible = await keeping_unfolded(bus, wanted)
+        if possible != wanted:
+            _log.warning("EVENTS keeps its age: there are frames that are not folded yet")
+        await provision(bus, possible)
+
+    return prepare
 
 
 async def _until_done(prepare: OnLeader) -> None:

@@ -42,6 +42,7 @@ struct inode {
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+	unsigned int f_flags;
 };
 
 struct fdtable {
@@ -74,9 +75,26 @@ struct signal_struct {
 	int group_exit_code;
 };
 
+#if defined(__TARGET_ARCH_arm64)
+
+struct thread_info {
+	unsigned long flags;
+};
+
+struct pt_regs {
+	__u64 regs[31];
+	__u64 sp;
+	__u64 orig_x0;
+	__s32 syscallno;
+};
+
+#else
+
 struct thread_info {
 	__u32 status;
 };
+
+#endif
 
 struct task_struct {
 	struct thread_info thread_info;

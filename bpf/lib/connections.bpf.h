@@ -8,18 +8,21 @@
 #pragma once
 
 #include "../tls.h"
+#include "limits.bpf.h"
 #include "ring.bpf.h"
 #include "sessions.bpf.h"
-
-#define AF_INET	    2
-#define AF_INET6    10
-#define IPPROTO_TCP 6
 
 struct connection_key {
 	__u32 tgid;
 	__u32 reserved;
 	__u64 ssl;
 };
+
+/* In the place of an SSL object's address, which is never so small: standard streams. */
+#define STDIO_KEY	1
+#define STDERR_KEY	2
+#define READLINE_KEY	3
+#define LAST_STREAM_KEY READLINE_KEY
 
 enum connection_flags {
 	/* User space has been told of it by a record. */
@@ -63,7 +66,7 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, struct connection_key);
 	__type(value, struct connection);
-} connections SEC(".maps");
+} MAP(connections);
 
 enum verdict {
 	VERDICT_MUTED = 1,
@@ -77,7 +80,7 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, __u64);
 	__type(value, __u8);
-} muted_connections SEC(".maps");
+} MAP(muted_connections);
 
 /* Processes in no session with connections: user space must hear of their end. */
 struct {
@@ -85,7 +88,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, __u32);
 	__type(value, __u8);
-} talkers SEC(".maps");
+} MAP(talkers);
 
 struct bound_socket {
 	struct connection_key key;
@@ -98,7 +101,7 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, __u64);
 	__type(value, struct bound_socket);
-} bound_sockets SEC(".maps");
+} MAP(bound_sockets);
 
 struct peer {
 	__u64 socket;
@@ -108,13 +111,13 @@ struct peer {
 	__u32 reserved;
 };
 
-__u64 next_connection SEC(".data.connections") = 1;
+__u64 MAP_VALUE(next_connection, ".data.connections") = 1;
 
 static __always_inline __u64 current_program(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return task->group_leader->start_boottime + task->self_exec_id;
+	return FIELD(task, group_leader, start_boottime) + FIELD(task, self_exec_id);
 }
 
 static __always_inline void announce_closed(struct connection *connection)
@@ -157,6 +160,8 @@ static __noinline struct connection *connection_of(__u64 ssl, bool writing)
 	fresh.program = current_program();
 	fresh.generation = control.generation;
 	bpf_map_update_elem(&talkers, &key.tgid, &one, BPF_ANY);
+	if (!admits(session_of(key.tgid), ssl <= LAST_STREAM_KEY ? CLASS_STDIO : CLASS_TLS))
+		bpf_map_update_elem(&muted_connections, &fresh.id, &one, BPF_ANY);
 	bpf_map_update_elem(&connections, &key, &fresh, BPF_ANY);
 	connection = bpf_map_lookup_elem(&connections, &key);
 	if (!connection)
@@ -173,15 +178,15 @@ static __always_inline bool is_muted(struct connection *connection)
 
 static __always_inline bool peer_of(struct sock *sk, struct peer *peer)
 {
-	__u16 family = sk->__sk_common.skc_family;
+	__u16 family = FIELD(sk, __sk_common.skc_family);
 
-	if ((family != AF_INET && family != AF_INET6) || sk->sk_protocol != IPPROTO_TCP)
+	if ((family != AF_INET && family != AF_INET6) || FIELD(sk, sk_protocol) != IPPROTO_TCP)
 		return false;
 	peer->socket = (__u64)sk;
 	peer->family = family;
-	peer->port = bpf_ntohs(sk->__sk_common.skc_dport);
+	peer->port = bpf_ntohs(FIELD(sk, __sk_common.skc_dport));
 	if (family == AF_INET)
-		*(__u32 *)peer->address = sk->__sk_common.skc_daddr;
+		*(__u32 *)peer->address = FIELD(sk, __sk_common.skc_daddr);
 	else
 		BPF_CORE_READ_INTO(&peer->address, sk, __sk_common.skc_v6_daddr);
 	return true;

@@ -4,8 +4,6 @@
 
 #include "path.bpf.h"
 
-#define AT_FDCWD (-100)
-
 /* The open file behind `fd`; NULL if there is none. */
 static __always_inline struct file *file_of_descriptor(__s32 fd)
 {

@@ -26,15 +26,15 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, struct go_call_key);
 	__type(value, struct go_call);
-} go_calls SEC(".maps");
+} MAP(go_calls);
 
 /* In a system call: bind the connection whose call the goroutine is in; false if it is in none. */
 static __noinline bool bind_goroutine(struct peer *peer)
 {
-	struct pt_regs *registers = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	CALL_REGISTERS(registers);
 	struct go_call_key key = {
 		.tgid = bpf_get_current_pid_tgid() >> 32,
-		.goroutine = registers->r14,
+		.goroutine = GO_GOROUTINE(registers),
 	};
 	struct go_call *call = bpf_map_lookup_elem(&go_calls, &key);
 

@@ -28,4 +28,4 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
 	__type(key, int);
 	__type(value, struct socket_origin);
-} socket_origins SEC(".maps");
+} MAP(socket_origins);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../path.h"
+#include "ring.bpf.h"
 
 #define MAX_PATH_STEPS 64
 #define MAX_NAME_BYTES 256
@@ -38,6 +39,7 @@ static long walk_up(__u32 step, struct path_walk *walk)
 	}
 	if (used > PATH_AREA_BYTES - MAX_NAME_BYTES)
 		return 1;
+	CLAMP(used, PATH_AREA_BYTES - MAX_NAME_BYTES);
 	length = bpf_probe_read_kernel_str(walk->area->reversed + used, MAX_NAME_BYTES,
 					   BPF_CORE_READ(dentry, d_name.name));
 	if (length <= 0)

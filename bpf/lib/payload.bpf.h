@@ -7,8 +7,6 @@
 
 #include "connections.bpf.h"
 
-#define MAX_PIECES 1024
-
 struct piece {
 	__u64 connection;
 	__u64 session;
@@ -28,9 +26,7 @@ static __always_inline int fill_piece(struct tls_record *record, struct piece *p
 	record->lost_bytes = piece->lost_bytes;
 	record->length = length;
 	record->source = piece->source;
-	/* Tells the verifier what the choice of the size has made sure; opaque to the compiler,
-	 * which would drop it. */
-	asm volatile("if %0 <= %1 goto +1\n\t%0 = %1" : "+r"(length) : "r"(room));
+	CLAMP(length, room);
 	if (bpf_probe_read_user(record->payload, length, (void *)piece->from)) {
 		discard_unreadable(piece->class, record, piece->length);
 		return -1;
@@ -48,7 +44,7 @@ static __always_inline int fill_piece(struct tls_record *record, struct piece *p
 	}
 
 /* Global, so that the verifier looks at it apart from the loop around it. */
-__noinline int emit_piece(struct piece *piece)
+SUBPROGRAM int emit_piece(struct piece *piece)
 {
 	struct tls_record *record;
 
@@ -70,7 +66,6 @@ struct payload {
 	struct connection *connection;
 	__u64 from;
 	__u64 taken;
-	__u64 offset;
 	__u64 written;
 	struct piece piece;
 };
@@ -79,11 +74,11 @@ static long emit_next(__u32 index, struct payload *payload)
 {
 	struct connection *connection = payload->connection;
 	struct piece *piece = &payload->piece;
-	__u64 rest = payload->taken - payload->offset, *lost;
+	__u64 offset = (__u64)index * TLS_PIECE_BYTES, rest = payload->taken - offset, *lost;
 
 	lost = payload->written ? &connection->lost_bytes[1] : &connection->lost_bytes[0];
 	piece->lost_bytes = *lost;
-	piece->from = payload->from + payload->offset;
+	piece->from = payload->from + offset;
 	piece->length = rest < TLS_PIECE_BYTES ? rest : TLS_PIECE_BYTES;
 	if (emit_piece(piece)) {
 		*lost += piece->length;
@@ -91,17 +86,18 @@ static long emit_next(__u32 index, struct payload *payload)
 		*lost = 0;
 		connection->flags |= CONNECTION_ANNOUNCED;
 	}
-	payload->offset += piece->length;
-	return payload->offset >= payload->taken;
+	return rest <= TLS_PIECE_BYTES;
 }
 
+/* What is longer than `pieces` pieces, or than is wanted, is counted. */
 static __always_inline void emit_payload(struct connection *connection, __u64 session, __u64 from,
-					 __u64 length, bool written, __u32 source)
+					 __u64 length, bool written, __u32 source,
+					 const __u32 pieces)
 {
+	__u64 most = settings.max_payload_bytes;
 	struct payload payload = {
 		.connection = connection,
 		.from = from,
-		.taken = length < settings.max_payload_bytes ? length : settings.max_payload_bytes,
 		.written = written,
 		.piece.connection = connection->id,
 		.piece.session = session,
@@ -110,7 +106,10 @@ static __always_inline void emit_payload(struct connection *connection, __u64 se
 		.piece.source = source,
 	};
 
-	bpf_loop(MAX_PIECES, emit_next, &payload, 0);
+	if (pieces < MAX_PIECES && most > pieces * TLS_PIECE_BYTES)
+		most = pieces * TLS_PIECE_BYTES;
+	payload.taken = length < most ? length : most;
+	bpf_loop(pieces, emit_next, &payload, 0);
 	if (payload.taken < length) {
 		connection->lost_bytes[written] += length - payload.taken;
 		COUNT(CLASS_TLS, truncated, 1);

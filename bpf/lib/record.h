@@ -75,7 +75,7 @@ struct class_counters {
 };
 
 /* Written by user space while the programs run. */
-struct control {
+struct control_values {
 	/* The kill switch: 0 = every program returns at once. */
 	__u32 enabled;
 	/* 1 = also watch TLS and executions of processes that are in no session. */
@@ -87,15 +87,18 @@ struct control {
 	__u32 stdio;
 	/* Of what is no JSON-RPC on standard streams so much is taken; 0 = nothing. */
 	__u32 output_bytes;
-	__u32 reserved;
+	/* 1 = some class is sampled or limited in its rate. */
+	__u32 limited;
 };
 
 /* Fixed before the programs are loaded. */
-struct settings {
+struct load_settings {
 	/* Wake the reader when so much of the ring is filled. */
 	__u64 wakeup_bytes;
 	/* Per call of SSL_read or SSL_write. */
 	__u64 max_payload_bytes;
 	__u32 max_argv_bytes;
 	__u32 max_discovered_argv_bytes;
+	/* Limits that leave nothing out for so long have ended. */
+	__u64 quiet_ns;
 };

@@ -9,33 +9,37 @@
 
 #include "record.h"
 
-const volatile struct settings settings SEC(".rodata.settings") = {
+const volatile struct load_settings MAP_VALUE(settings, ".rodata.settings") = {
 	.wakeup_bytes = 1 << 20,
 	.max_payload_bytes = 16 << 20,
 	.max_argv_bytes = 64 << 10,
 	.max_discovered_argv_bytes = 1 << 10,
+	.quiet_ns = 10000000000ull,
 };
 
-volatile struct control control SEC(".bss.control");
+volatile struct control_values MAP_VALUE(control, ".bss.control");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 16 << 20); /* user space may set another size */
-} events SEC(".maps");
+} MAP(events);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
-} sequences SEC(".maps");
+} MAP(sequences);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, CLASS_COUNT);
 	__type(key, __u32);
 	__type(value, struct class_counters);
-} counters SEC(".maps");
+} MAP(counters);
+
+/* Tells the verifier what other code has made sure; opaque to the compiler, which would drop it. */
+#define CLAMP(value, most) asm volatile("if %0 <= %1 goto +1\n\t%0 = %1" : "+r"(value) : "r"(most))
 
 /* Atomic, although per CPU: a soft interrupt may count between load and store. */
 #define COUNT(class, field, amount)                                                       \

@@ -5,9 +5,6 @@
  */
 #pragma once
 
-/* thread_info.status: the thread is in a 32-bit system call. */
-#define TS_COMPAT 2
-
 struct membership {
 	__u64 session;
 	/* 1 = a filter wants nothing of it recorded but that it begins, executes and ends. */
@@ -21,7 +18,7 @@ struct {
 	__uint(max_entries, 32768);
 	__type(key, __u32);
 	__type(value, struct membership);
-} tracked SEC(".maps");
+} MAP(tracked);
 
 /* Processes in no session whose TLS does not interest; forgotten when they execute or exit. */
 struct {
@@ -29,7 +26,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, __u32);
 	__type(value, __u8);
-} muted_processes SEC(".maps");
+} MAP(muted_processes);
 
 static __always_inline struct membership *membership_of(__u32 tgid)
 {

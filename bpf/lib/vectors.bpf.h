@@ -2,12 +2,7 @@
 /* Where in the caller's memory a system call has read or written: one buffer, or several. */
 #pragma once
 
-#include <asm/unistd_64.h>
-
 #include "payload.bpf.h"
-
-#define MAX_VECTORS 64
-#define MSG_PEEK    2
 
 struct moved_bytes {
 	/* The buffer, or the array of iovecs. */
@@ -97,7 +92,7 @@ struct buffer {
 };
 
 /* Global, so that the verifier looks at it apart; that is why it looks the connection up anew. */
-__noinline int emit_buffer(struct buffer *buffer)
+SUBPROGRAM int emit_buffer(struct buffer *buffer)
 {
 	struct connection_key key = {.tgid = bpf_get_current_pid_tgid() >> 32};
 	struct connection *connection;
@@ -109,7 +104,7 @@ __noinline int emit_buffer(struct buffer *buffer)
 	if (!connection)
 		return -1;
 	emit_payload(connection, buffer->session, buffer->from, buffer->bytes, !!buffer->written,
-		     buffer->source);
+		     buffer->source, MAX_BUFFER_PIECES);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,6 +56,14 @@ def replay_letters(
         list[int] | None, typer.Argument(metavar="NUMBER…", help="As `dlq ls` shows them.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    repaired: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Send what is in FILE in place of the one letter: the output of "
+            "`dlq show NUMBER --json`, with header and events put right.",
+        ),
+    ] = None,
     api: Api = "",
     config: ConfigFile = None,
     state_dir: StateDir = None,
@@ -64,8 +73,10 @@ def replay_letters(
 
     if bool(numbers) == everything:
         raise typer.BadParameter("give numbers, or --all")
+    if repaired is not None and len(numbers or []) != 1:
+        raise typer.BadParameter("--repaired goes with one number")
     found = configuration(config, state_dir, {})
-    raise typer.Exit(dead_letters.run_replay(found, api, numbers or []))
+    raise typer.Exit(dead_letters.run_replay(found, api, numbers or [], repaired))
 
 
 @dlq_app.command("purge")

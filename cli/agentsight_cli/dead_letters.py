@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from pathlib import Path
 
-from agentsight_core import wire
 from agentsight_core.bus.failures import NotFound
 from agentsight_core.config import AgentSightConfig
-from agentsight_core.errors import CannotOpen, ConfigError, MalformedFrame, Permanent
+from agentsight_core.errors import ConfigError, Permanent
 from agentsight_core.pb import api_pb2
 from agentsight_core.pb.api_pb2 import Letter
 from agentsight_core.sealing import Opener
-from google.protobuf.json_format import MessageToDict
 
 from agentsight_cli import output, running
 from agentsight_cli.cluster_api import Api, open_api
+from agentsight_cli.letter_frames import readable, repaired_frame
 from agentsight_cli.text import NS_PER_SECOND, shown, size
 
 _HEAD = ("number", "time", "stage", "attempts", "size", "error")
@@ -40,9 +40,10 @@ def run_show(config: AgentSightConfig, address: str, number: int, *, as_json: bo
     """Print letter `number`."""
     letter = running.run(_show(config, address, number))
     keys = config.security.seal.frames_private_file
-    facts, events = _plain(letter), _events(letter, Opener(keys) if keys else None)
+    facts = _plain(letter)
+    header, events = readable(letter.data, Opener(keys) if keys else None)
     if as_json:
-        output.print_json({**facts, "events": events}, sys.stdout)
+        output.print_json({**facts, "header": header, "events": events}, sys.stdout)
         return 0
     for key, value in facts.items():
         print(f"{key:<9} {value}")
@@ -53,9 +54,12 @@ def run_show(config: AgentSightConfig, address: str, number: int, *, as_json: bo
     return 0
 
 
-def run_replay(config: AgentSightConfig, address: str, numbers: list[int]) -> int:
-    """Send the letters (none = all) again; 1 if one could not be sent."""
-    done = running.run(_replay(config, address, numbers))
+def run_replay(
+    config: AgentSightConfig, address: str, numbers: list[int], repaired: Path | None = None
+) -> int:
+    """Send the letters (none = all), or what is in `repaired`, again; 1 if one was not sent."""
+    frame = repaired_frame(repaired, config.security.seal) if repaired else b""
+    done = running.run(_replay(config, address, numbers, frame))
     for number, problem in done:
         print(problem or f"dead letter {number}: sent again")
     return 1 if any(problem for _, problem in done) else 0
@@ -87,7 +91,7 @@ async def _show(config: AgentSightConfig, address: str, number: int) -> Letter:
 
 
 async def _replay(
-    config: AgentSightConfig, address: str, numbers: list[int]
+    config: AgentSightConfig, address: str, numbers: list[int], frame: bytes
 ) -> list[tuple[int, str]]:
     """Return for each letter why it was not sent again, "" if it was."""
     async with open_api(config, address) as api:
@@ -95,7 +99,7 @@ async def _replay(
             numbers = [letter.number for letter in await _letters(api)]
         done = []
         for number in numbers:
-            request = api_pb2.ReplayLetterRequest(number=number)
+            request = api_pb2.ReplayLetterRequest(number=number, frame=frame)
             try:
                 await api.ask(api.letters.ReplayLetter, request)
                 done.append((number, ""))
@@ -140,15 +144,6 @@ def _plain(letter: Letter) -> dict[str, object]:
         "bytes": letter.size_bytes,
         "is_cut": letter.is_cut,
     }
-
-
-def _events(letter: Letter, opener: Opener | None) -> list[dict[str, object]]:
-    """Return the events in a letter as plain values; none if it cannot be read as a frame."""
-    try:
-        _, events = wire.decode_frame(letter.data, opener)
-    except (CannotOpen, MalformedFrame):
-        return []
-    return [MessageToDict(event, preserving_proto_field_name=True) for event in events]
 
 
 def _time(time_ns: int) -> str:

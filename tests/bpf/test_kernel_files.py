@@ -178,3 +178,93 @@ def test_ten_thousand_openings_in_parallel_lose_nothing(watch, tester, tmp_path)
     assert counters.lost_records == seen.lost_records == 0
     assert counters.submitted == seen.records
     assert counters.file.map_full == counters.missed_runs == 0
+
+
+def told_files(events) -> dict[str, tuple[int, int]]:
+    """Return bytes read and written by the name of each file, over all processes."""
+    paths: dict[tuple[int, int], str] = {}
+    sums: dict[str, tuple[int, int]] = {}
+    for event in events:
+        opened, closed = event.file_opened, event.file_closed
+        if event.HasField("file_opened") and opened.result >= 0:
+            paths[event.pid, opened.result] = opened.path or opened.directory
+        if event.HasField("file_closed"):
+            name = Path(closed.path or paths[event.pid, closed.fd]).name
+            read, written = sums.get(name, (0, 0))
+            sums[name] = (read + closed.read_bytes, written + closed.written_bytes)
+    return sums
+
+
+def test_redirections_of_all_kinds_are_counted_to_their_file(watch, tester, tmp_path) -> None:
+    """What a child writes goes to a file that it has inherited, not opened."""
+    (tmp_path / "source").write_bytes(b"s" * 3000)
+    script = """
+        echo ready; read line; cd "$1"
+        cat source > copied
+        { cat source; echo 1234; } > grouped
+        (cat source; cat source) >> appended
+        cat < source | cat > piped
+        exec > rest
+        printf abc
+        cat source
+    """
+    seen_by = watch()
+    shell = tester("/bin/sh", "-c", script, "sh", tmp_path)
+    seen_by.track(shell.pid)
+    seen_by.kernel.watch_files(True)
+    shell.say("go")
+    assert shell.finish() == 0
+    events = seen_by.until_exit(shell.pid).events()
+    written = {name: sums[1] for name, sums in told_files(events).items() if sums[1]}
+    assert written == {
+        file.name: file.stat().st_size for file in tmp_path.iterdir() if file.name != "source"
+    }
+    assert written["rest"] == 3003
+    # Through a descriptor that was found open the whole path is told.
+    found = [one for one in of_kind(events, "file_opened") if one.result >= 0 and not one.path]
+    assert {one.directory for one in found} >= {f"{tmp_path}/grouped", f"{tmp_path}/rest"}
+
+
+def test_the_output_file_that_python_gives_a_child_is_counted_to_the_child(
+    watch, tester, tmp_path
+) -> None:
+    code = (
+        "import subprocess, sys; print('ready', flush=True); input()\n"
+        "with open(sys.argv[1] + '/log', 'wb') as log:\n"
+        "    log.write(b'by the parent'); log.flush()\n"
+        "    subprocess.run(['/bin/echo', 'by the child'], stdout=log, stderr=log, check=True)"
+    )
+    seen_by = watch()
+    python = tester(sys.executable, "-c", code, tmp_path)
+    seen_by.track(python.pid)
+    seen_by.kernel.watch_files(True)
+    python.say("go")
+    assert python.finish() == 0
+    events = seen_by.until_exit(python.pid).events()
+    (child,) = {event.pid for event in events} - {python.pid}
+    for pid, path, size in ((python.pid, f"{tmp_path}/log", 13), (child, "", 13)):
+        closed = [event.file_closed for event in events if event.pid == pid]
+        assert [one.written_bytes for one in closed if one.path == path and one.writes] == [size]
+    (opened,) = [
+        event.file_opened
+        for event in events
+        if event.pid == child and event.file_opened.directory == f"{tmp_path}/log"
+    ]
+    assert (opened.path, opened.result, opened.flags & os.O_ACCMODE) == ("", 1, os.O_WRONLY)
+
+
+def test_files_that_were_open_before_are_told_and_pipes_are_not(watch, tester, tmp_path) -> None:
+    code = (
+        "import os, sys; file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)\n"
+        "print('ready', flush=True); input(); os.write(file, b'12345')\n"
+        "again = os.dup(file); os.write(again, b'678'); os.close(again)\n"
+        "near, far = os.pipe(); os.write(far, b'x'); os.read(near, 1)"
+    )
+    seen_by = watch()
+    python = tester(sys.executable, "-c", code, tmp_path / "old")
+    seen_by.track(python.pid)
+    seen_by.kernel.watch_files(True)
+    python.say("go")
+    assert python.finish() == 0
+    events = seen_by.until_exit(python.pid).events()
+    assert told_files(events) == {"old": (0, 8)}

@@ -1,4 +1,4 @@
-"""Calls of a library with the ABI of CUDA's driver, summed up by the real kernel."""
+"""Calls of a library with the ABI of CUDA's driver, summed up by the real kernel; NVML's shares."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from agentsight_agent.gpu.attachments import GpuAttachments
+from agentsight_core.testing.recorded_run import record
 
 pytestmark = pytest.mark.kernel
 
@@ -59,3 +60,27 @@ def test_calls_are_summed_up_per_process(watch, tester, libcuda, tracked) -> Non
     assert sum(one.synchronised_ns for one in used) >= 3 * 20_000_000
     assert not any(one.runtime for one in used)
     gpu.close()
+
+
+def test_shares_that_nvml_tells_belong_to_the_processes_that_call_cuda(tmp_path, libcuda) -> None:
+    library, asked = tmp_path / "libnvidia-ml.so.1", tmp_path / "asked"
+    source = TESTERS / "libnvidia-ml.c"
+    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+    asked.touch()
+    environment = {"LD_LIBRARY_PATH": str(tmp_path), "NVML_TEST_ASKED": str(asked)}
+    command = [sys.executable, str(TESTERS / "gpu_worker.py"), str(libcuda), str(asked), "3"]
+    run = record(command, tmp_path, environment, analyze=False)
+    assert run.exit_status == 0, run.stderr
+    used = [event for event in run.events if event.HasField("gpu_used")]
+    sampled = [event for event in run.events if event.HasField("gpu_sampled")]
+    assert {event.pid for event in sampled} == {event.pid for event in used}
+    assert len(sampled) >= 2
+    for event in sampled:
+        (share,) = event.gpu_sampled.shares
+        assert (share.device_uuid, share.device_name) == ("GPU-0", "Test GPU 0")
+        assert (share.memory_bytes, share.device_memory_bytes) == (8 << 30, 9 << 30)
+        assert (share.utilisation_percent, share.device_utilisation_percent) == (60, 70)
+    first, second = (event.gpu_sampled.interval_ns for event in sampled[:2])
+    assert (first, second) == (0, sampled[1].boot_ns - sampled[0].boot_ns)
+    assert run.ledger["gpu"]["emitted"] == len(sampled)
+    assert run.losses() == {}

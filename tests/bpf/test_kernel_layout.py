@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from agentsight_agent.bpf import _drain, counters, kernel
+from agentsight_agent.bpf.objects import ProbeError, compiled_for
 from elftools.elf.elffile import ELFFile
 
 pytestmark = pytest.mark.kernel
@@ -40,8 +41,9 @@ def structures(path: Path) -> dict[str, dict[str, int]]:
     return found
 
 
-def test_records_have_the_same_layout_on_both_sides() -> None:
-    programs = structures(kernel._OBJECT)
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_records_have_the_same_layout_on_both_sides(machine: str) -> None:
+    programs = structures(compiled_for(machine))
     assert len(_drain.LAYOUT) >= 10
     for name, expected in _drain.LAYOUT.items():
         assert {field: programs[name][field] for field in expected} == expected, name
@@ -49,10 +51,15 @@ def test_records_have_the_same_layout_on_both_sides() -> None:
 
 def test_python_packs_what_the_programs_unpack() -> None:
     layout = _drain.LAYOUT
-    assert kernel._SETTINGS.size == layout["settings"][""]
-    assert kernel._CONTROL.size == layout["control"][""]
+    assert kernel._SETTINGS.size == layout["load_settings"][""]
+    assert kernel._CONTROL.size == layout["control_values"][""]
     assert counters._COUNTERS.size == layout["class_counters"][""]
     in_order = sorted(layout["class_counters"].items(), key=lambda item: item[1])
     assert [name for name, _ in in_order if name] == list(
         counters.ClassCounters.__dataclass_fields__
     )
+
+
+def test_a_machine_without_programs_is_named() -> None:
+    with pytest.raises(ProbeError, match="riscv64, only for: aarch64, x86_64"):
+        compiled_for("riscv64")

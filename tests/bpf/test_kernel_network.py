@@ -11,6 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from agentsight_aggregator.analyzers.network_totals import (
+    NetworkTotals,
+    round_trip_us,
+    take_progress,
+)
 
 pytestmark = pytest.mark.kernel
 
@@ -24,7 +29,7 @@ RULES = f"""
 table ip loss {{
     chain input {{
         type filter hook input priority 0;
-        tcp dport {PORT} meta length > 500 jump lossy
+        tcp dport {PORT} meta length > 100 jump lossy
     }}
     chain lossy {{
         counter name seen
@@ -102,6 +107,12 @@ def test_measured_loss_and_round_trip_are_those_that_were_set(watch, tester, nam
     assert closed.retransmitted_segments == pytest.approx(set_by["dropped"], rel=0.1)
     assert closed.least_round_trip_us == pytest.approx(2 * DELAY_MS * 1000, rel=0.1)
     assert closed.congestion_window > 0
+    # The session has the same, over all its connections.
+    session = NetworkTotals()
+    take_progress(session, closed, closed=True)
+    assert session.sums.retransmitted_segments == pytest.approx(set_by["dropped"], rel=0.1)
+    assert session.least_round_trip_us == pytest.approx(2 * DELAY_MS * 1000, rel=0.1)
+    assert round_trip_us(session) == closed.round_trip_us
 
 
 LISTENER = """

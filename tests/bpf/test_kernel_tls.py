@@ -11,8 +11,10 @@ from agentsight_agent.bpf.records import (
     ConnectionClosed,
     ConnectionOpened,
     ProcessRecord,
+    TlsDuplex,
     TlsRun,
 )
+from agentsight_agent.duplex import in_turns
 from agentsight_agent.tls.discovery import TlsFile, inspect
 
 pytestmark = pytest.mark.kernel
@@ -172,6 +174,47 @@ def test_runs_of_a_connection_are_joined_and_its_end_comes_last(talking) -> None
     shape = [(type(item).__name__, len(getattr(item, "data", b""))) for item in items]
     assert shape == [("TlsRun", 128), ("TlsRun", 192), ("ConnectionClosed", 0)]
     assert items[2].connection == items[0].connection
+
+
+def test_both_directions_in_turns_come_as_one_item(talking) -> None:
+    seen_by, talker = talking()
+    talker.ask("open 1")
+    assert talker.ask("echo 0 100 1000") == 100_000
+    client, server = seen_by.drain().of(TlsDuplex)
+
+    assert seen_by.seen.of(TlsRun) == []
+    for duplex, client_side in ((client, True), (server, False)):
+        assert duplex.first.written is client_side
+        assert duplex.second.written is not client_side
+        assert duplex.first.connection == duplex.second.connection
+        assert duplex.first.data == duplex.second.data == numbered(100, 1000)
+        turns = list(in_turns(duplex))
+        assert [run.written for run in turns] == 100 * [client_side, not client_side]
+        assert [int(run.data) for run in turns[::2]] == list(range(100))
+
+
+def test_what_is_missing_begins_both_directions_anew(talking) -> None:
+    seen_by, talker = talking(max_payload_bytes=1500)
+    talker.ask("open 1")
+    talker.ask("echo 0 2 1000")
+    talker.ask("echo 0 2 2000")
+    client = next(item for item in seen_by.drain().of(TlsDuplex) if item.first.written).first
+    runs = [
+        run
+        for item in seen_by.seen.items
+        for run in (in_turns(item) if isinstance(item, TlsDuplex) else (item,))
+        if run.connection == client.connection
+    ]
+    assert [(run.written, len(run.data), run.lost_bytes) for run in runs] == [
+        (True, 1000, 0),
+        (False, 1000, 0),
+        (True, 1000, 0),
+        (False, 1000, 0),
+        (True, 1500, 0),
+        (False, 1500, 0),
+        (True, 1500, 500),
+        (False, 1500, 500),
+    ]
 
 
 def test_a_freed_connection_is_another_one_when_its_memory_is_reused(talking) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from agentsight_core.testing.llm_tls_server import LlmTlsServer, llm_tls_server
@@ -53,6 +54,21 @@ def needed(name: str, *others: str) -> str:
     found = next(filter(None, map(shutil.which, (name, *others))), None)
     assert found, f"{name} is missing: `make tls-coverage` installs it"
     return found
+
+
+@row("OpenSSL 1.1.1", "dynamic", "exported", "libcurl", CAPTURED, matrix=True)
+def _(folder: Path) -> list[str]:
+    # A wheel that brings its libraries along; later versions of it have OpenSSL 3.
+    wheel = BUILT / "pycurl-7.45.3"
+    if not wheel.exists():
+        options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--python-version", "3.11"]
+        platform = ["--platform", "manylinux_2_28_x86_64", "--dest", folder]
+        run(sys.executable, "-m", "pip", "download", *options, *platform, "pycurl==7.45.3")
+        (packed,) = folder.glob("pycurl-*.whl")
+        ZipFile(packed).extractall(wheel)
+    (library,) = wheel.glob("pycurl.libs/libcurl-*")
+    python = ["env", f"LD_LIBRARY_PATH={library.parent}", sys.executable]
+    return [*python, str(CLIENTS / "curl_client.py"), str(library), *ASKS]
 
 
 @row("OpenSSL 3", "dynamic", "exported", "Python ssl", CAPTURED)

@@ -7,8 +7,10 @@ import contextlib
 import json
 import math
 import os
+import shlex
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -55,8 +57,33 @@ EFFECTS = {
         {"text": "Done.", "usage": {"input": 150, "output": 5, "cache_read": 100}},
     ],
 }
+# One whose tool uses a GPU, in the presence of libraries with the ABI of CUDA and NVML.
+TESTERS = ROOT / "tests" / "bpf" / "testers"
+GPU_LIBRARIES = ("libcuda", "libnvidia-ml")
+# A question every 2 s: a rate needs two scrapes while it grows.
+GPU_QUESTIONS = 6
 # What the server does not know, it answers with status 400.
 REFUSED = {**EFFECTS, "name": "refused", "task": "A task that no scenario has.", "steps": []}
+
+
+def gpu_scenario(folder: Path) -> dict[str, Any]:
+    """Return a scenario like EFFECTS whose tool works on a GPU; its libraries are in `folder`."""
+    worker = [TESTERS / "gpu_worker.py", folder / "libcuda.so.1", folder / "asked", GPU_QUESTIONS]
+    command = shlex.join(map(str, ["python3", *worker]))
+    call = {"id": "toolu_g1", "name": "run_command", "arguments": {"command": command}}
+    first = {**EFFECTS["steps"][0], "tool_calls": [call]}
+    steps = [first, EFFECTS["steps"][1]]
+    return {**EFFECTS, "name": "gpu", "task": "Use the GPU.", "steps": steps}
+
+
+def make_gpu(folder: Path, environment: pytest.MonkeyPatch) -> None:
+    """Make a GPU as far as programs and NVML are concerned, for processes that start later."""
+    for name in GPU_LIBRARIES:
+        options = ["-O2", "-shared", "-fPIC", "-o", folder / f"{name}.so.1"]
+        subprocess.run(["gcc", *options, TESTERS / f"{name}.c"], check=True)
+    (folder / "asked").touch()
+    environment.setenv("LD_LIBRARY_PATH", str(folder))
+    environment.setenv("NVML_TEST_ASKED", str(folder / "asked"))
 
 
 def free_port() -> int:
@@ -202,7 +229,10 @@ async def without_data(metrics: Prometheus) -> list[str]:
     return [" / ".join(key) for key in waiting]
 
 
-async def test_no_panel_is_empty(tmp_path: Path) -> None:
+async def test_no_panel_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = tmp_path / "gpu"
+    gpu.mkdir()
+    make_gpu(gpu, monkeypatch)
     jobs = tmp_path / "jobs"
     jobs.mkdir()
     demo = sorted((EXAMPLES / "scenarios").glob("*.json"))
@@ -210,6 +240,7 @@ async def test_no_panel_is_empty(tmp_path: Path) -> None:
     for path, copy in zip(demo, known, strict=True):
         copy.write_bytes(path.read_bytes())
     (jobs / "effects.json").write_text(json.dumps(EFFECTS))
+    (jobs / "gpu.json").write_text(json.dumps(gpu_scenario(gpu)))
     refused = tmp_path / "refused.json"
     refused.write_text(json.dumps(REFUSED))
     async with running_etcd(tmp_path / "etcd", 1, tls=True) as etcd:
@@ -235,6 +266,7 @@ async def test_no_panel_is_empty(tmp_path: Path) -> None:
             # The fault of the panels that show what was lost: an agent that is killed tells of it.
             await up.kill("agent")
             write_targets(tmp_path / "targets.json", up)
+            assert await run_agent(tmp_path, "gpu-work", [jobs / "gpu.json"], environment) == 0
             empty = await without_data(metrics)
             marks = await metrics.get(
                 "/api/v1/query_exemplars?start=0&end=4000000000"

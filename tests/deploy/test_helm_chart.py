@@ -3,7 +3,6 @@
 import functools
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import kubernetes_validate
@@ -11,49 +10,24 @@ import pytest
 import yaml
 from agentsight_core.config.loading import load_config
 from agentsight_core.config.models import AgentSightConfig
+from agentsight_core.testing.helm_chart import (
+    CASES,
+    CHART,
+    ROOT,
+    containers,
+    helm,
+    of_kind,
+    pods,
+    rendered,
+    template,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
-ROOT = Path(__file__).parents[2]
-CHART = ROOT / "deploy" / "helm" / "agentsight"
-HELM = ROOT / ".setup" / "helm" / "helm"
-CASES = sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").iterdir())
 # The oldest that the chart allows, one between, the newest that there are schemas of.
 VERSIONS = ("1.30", "1.33", "1.37")
 # Objects of operators, which have schemas of their own.
 FOREIGN = ("cert-manager.io/", "monitoring.coreos.com/")
-
-
-def helm(*words: str) -> subprocess.CompletedProcess[str]:
-    assert HELM.exists(), "helm is not there: run `make setup-dev`"
-    return subprocess.run([HELM, *words], capture_output=True, text=True, check=False)
-
-
-def template(*words: str) -> subprocess.CompletedProcess[str]:
-    return helm("template", "r", str(CHART), "--namespace", "main", *words)
-
-
-@functools.cache
-def rendered(case: str) -> tuple[dict, ...]:
-    done = template("--values", str(CHART / "ci" / f"{case}-values.yaml"))
-    assert done.returncode == 0, done.stderr
-    return tuple(one for one in yaml.safe_load_all(done.stdout) if one)
-
-
-def of_kind(case: str, *kinds: str) -> list[dict]:
-    return [one for one in rendered(case) if one["kind"] in kinds]
-
-
-def pods(case: str) -> Iterator[tuple[dict, dict]]:
-    """Yield each object that makes pods, with the specification of the pods."""
-    for one in of_kind(case, "DaemonSet", "Deployment", "StatefulSet", "Job"):
-        yield one, one["spec"]["template"]["spec"]
-    for one in of_kind(case, "Pod"):
-        yield one, one["spec"]
-
-
-def containers(spec: dict) -> list[dict]:
-    return [*spec.get("initContainers", ()), *spec["containers"]]
 
 
 def test_lint_has_no_complaint() -> None:

@@ -39,6 +39,8 @@ def test_labels_user_and_health_check(target: str) -> None:
     assert labels["org.opencontainers.image.title"] == f"agentsight-{target}"
     assert labels["org.opencontainers.image.version"][0].isdigit()
     assert len(labels["org.opencontainers.image.revision"]) >= 7
+    assert labels["org.opencontainers.image.created"][:2] == "20"
+    assert labels["org.opencontainers.image.base.name"].endswith(":bookworm")
     assert config["User"] == ("" if target == "agent" else "65532:65532")
     assert (config.get("Healthcheck") is None) == (target == "cli")
 
@@ -62,7 +64,8 @@ def test_no_compiler_and_no_pip(target: str) -> None:
 def test_the_agent_has_its_objects() -> None:
     code = "import agentsight_agent.bpf as b, pathlib\n"
     code += "print(sorted(p.name for p in pathlib.Path(b.__file__).parent.iterdir()))"
-    assert "agentsight.bpf.o" in run("agent", "python", "-c", code)
+    there = run("agent", "python", "-c", code)
+    assert all(f"agentsight.{machine}.bpf.o" in there for machine in ("x86_64", "aarch64"))
     assert "usage" in run("agent", "python", "-m", "agentsight_agent", "--help")
 
 

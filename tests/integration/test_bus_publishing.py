@@ -3,22 +3,26 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 from collections import Counter, defaultdict
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from agentsight_core import wire
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus
+from agentsight_core.bus.pace import Pace
 from agentsight_core.bus.provisioning import BusSettings, StreamSettings
 from agentsight_core.bus.publisher import Publisher, PublisherSettings
+from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.spool.settings import SpoolSettings
 from agentsight_core.spool.spool import Spool
 from agentsight_core.telemetry.ledger import Ledger
 from agentsight_core.testing.buses import running_bus
 from agentsight_core.testing.conditions import eventually
-from agentsight_core.testing.numbered_frames import numbered_frame
+from agentsight_core.testing.numbered_frames import EPOCH_NS, numbered_frame
 
 pytestmark = pytest.mark.server
 
@@ -112,3 +116,35 @@ async def test_frame_too_large_for_the_bus_leaves_a_tombstone(tmp_path: Path) ->
     assert (events[0].lost.reason, events[0].lost.count) == ("too_large", 5)
     assert stage.dropped == {"too_large": 1}
     assert stage.unexplained == 0
+
+
+async def test_a_spool_that_has_filled_drains_at_the_rate_that_is_set(tmp_path: Path) -> None:
+    sent = [(session, seq) for seq in range(1, 11) for session in range(1, 5)]
+    rate = 1_000_000
+    async with (
+        running_bus(tmp_path / "bus", BusSettings(partitions=1)) as running,
+        Spool(tmp_path / "spool", SpoolSettings(), Ledger().stage("spool", "frames")) as spool,
+    ):
+        size = 0
+        for session, seq in sent:
+            header, _ = numbered_frame(session, seq)
+            frame = wire.encode_frame(header, wire.encode_events([noise(session)]))
+            spool.put(header, frame, rank=1)
+            size += len(frame)
+        pace = Pace(lambda: rate)
+        publisher = Publisher(spool, running.bus, Ledger().stage("p", "frames"), SETTINGS, pace)
+        began = monotonic()
+        publishing = asyncio.create_task(publisher.run())
+        assert await publisher.drain(30)
+        assert monotonic() - began > (size - rate) / rate - 0.1
+        publishing.cancel()
+        await asyncio.wait([publishing])
+        stored = await read_events(running.bus)
+    assert size > 2 * rate
+    assert Counter(stored) == Counter(sent)
+
+
+def noise(session: int) -> pb.Event:
+    """An event that compression does not make smaller."""
+    path = secrets.token_urlsafe(60_000)
+    return pb.Event(session=session, wall_ns=EPOCH_NS, file_opened=pb.FileOpened(path=path))

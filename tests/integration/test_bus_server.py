@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from agentsight_core.bus import provisioning
 from agentsight_core.bus import server as server_module
 from agentsight_core.bus.connection import ConnectionSettings, Outgoing, connect
 from agentsight_core.bus.provisioning import BusSettings, StreamSettings, provision
@@ -114,6 +115,17 @@ async def test_provisioning_again_changes_sizes_and_refuses_partitions(tmp_path:
         assert (config.max_bytes, config.max_age) == (123_456_789, 60.0)
         with pytest.raises(ConfigError, match="fixed for the life"):
             await provision(running.bus, BusSettings(3))
+
+
+async def test_a_server_that_is_too_old_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_bus(tmp_path, BusSettings(partitions=2)) as running:
+        monkeypatch.setattr(provisioning, "OLDEST_SERVER", (99, 0, 1))
+        with pytest.raises(
+            ConfigError, match=r"nats-server 2\.\d+\.\d+ at 127.*99\.0\.1 and newer"
+        ):
+            await provision(running.bus, BusSettings(2))
 
 
 async def test_partition_is_that_of_the_session_alone(tmp_path: Path) -> None:

@@ -1,16 +1,20 @@
 """Checkpoints on a real bus: whole or not at all, never by a former owner; and trimming by them."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 from agentsight_aggregator.worker.checkpoints import CheckpointStore
+from agentsight_aggregator.worker.retention import keeping_unfolded
 from agentsight_aggregator.worker.trimming import trim_events
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Outgoing
 from agentsight_core.bus.failures import SequenceConflict
-from agentsight_core.bus.provisioning import BusSettings, StreamSettings
+from agentsight_core.bus.provisioning import BusSettings, StreamSettings, provision
+from agentsight_core.errors import Retryable
 from agentsight_core.testing.buses import RunningBus, running_bus
+from agentsight_core.testing.conditions import eventually
 
 pytestmark = pytest.mark.server
 
@@ -76,3 +80,37 @@ async def test_trimming_removes_only_what_every_partition_has_saved(running: Run
     assert await trim_events(running.bus) == 20
     state = (await running.bus.stream_state(subjects.EVENTS)).state
     assert (state.first_seq, state.last_seq) == (21, 90)
+
+
+async def test_a_shorter_age_waits_for_what_is_not_folded(running: RunningBus) -> None:
+    shorter = BusSettings(partitions=2, events=StreamSettings(200_000, 0.5))
+    # Nothing waits.
+    assert await keeping_unfolded(running.bus, shorter) == shorter
+    await running.bus.publish(Outgoing("ev.c.n.0000000000000001", b"a frame"))
+    written_s = await running.bus.written_s(subjects.EVENTS, 1)
+    assert written_s is not None
+    await eventually(lambda: time.time() - written_s > 0.6)
+    kept = await keeping_unfolded(running.bus, shorter)
+    assert kept.events == StreamSettings(200_000, 3600.0)
+    for partition in range(2):
+        await CheckpointStore(running.bus, partition).save(b"", 1)
+    assert await keeping_unfolded(running.bus, shorter) == shorter
+    # A longer one never costs anything.
+    longer = BusSettings(partitions=2, events=StreamSettings(200_000, 7200.0))
+    assert await keeping_unfolded(running.bus, longer) == longer
+
+
+async def test_less_room_removes_nothing(running: RunningBus) -> None:
+    """Agents wait until there is room again: what is folded is trimmed."""
+    for number in range(60):
+        await running.bus.publish(Outgoing(f"ev.c.n.{number:016x}", bytes(2000)))
+    await provision(running.bus, BusSettings(2, events=StreamSettings(50_000, 3600.0)))
+    state = (await running.bus.stream_state(subjects.EVENTS)).state
+    assert (state.first_seq, state.last_seq) == (1, 60)
+    with pytest.raises(Retryable, match="maximum bytes"):
+        await running.bus.publish(Outgoing("ev.c.n.0000000000000001", b"more"))
+    for partition in range(2):
+        await CheckpointStore(running.bus, partition).save(b"", 60)
+    while await trim_events(running.bus):
+        pass
+    assert await running.bus.publish(Outgoing("ev.c.n.0000000000000001", b"more")) == 61

@@ -16,6 +16,7 @@ import pytest
 from agentsight_aggregator.api.admission import kept_token
 from agentsight_aggregator.api.server import ApiSettings, serving
 from agentsight_aggregator.fold import build_fold, findings_of
+from agentsight_core import wire
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Outgoing
 from agentsight_core.bus.letters import DeadLetter, write_letter
@@ -251,6 +252,32 @@ async def test_dead_letters(system: RunningBus, tmp_path: Path) -> None:
     assert refused.returncode == 1, "nobody said yes"
     purged = await in_system(tmp_path, "dlq", "purge", "--yes")
     assert purged.stdout == "1 dead letters thrown away\n"
+
+
+@pytest.mark.server
+async def test_a_repaired_letter_is_sent_again(system: RunningBus, tmp_path: Path) -> None:
+    header, frame = numbered_frame(5, 1)
+    moment = time.time_ns()
+    damaged = DeadLetter("fold", "bad path", 1, moment, 0, "events.0.x", 1, frame)
+    await write_letter(system.bus, damaged)
+    letter = json.loads((await in_system(tmp_path, "dlq", "show", "1", "--json")).stdout)
+    letter["events"][0]["file_opened"]["path"] = "/put/right"
+    file = tmp_path / "letter.json"
+    file.write_text(json.dumps({**letter, "events": [*letter["events"], {"pdi": 1}]}))
+    send = ("dlq", "replay", "1", "--repaired", str(file))
+    wrong = await in_system(tmp_path, *send)
+    assert wrong.returncode == 2
+    assert f"{file}: events[{len(letter['events'])}]: " in wrong.stderr
+    assert '"pdi"' in wrong.stderr
+    file.write_text(json.dumps(letter))
+    sent = await in_system(tmp_path, *send)
+    assert (sent.returncode, sent.stdout) == (0, "dead letter 1: sent again\n"), sent.stderr
+    stored = await system.bus.get(subjects.EVENTS, 1)
+    found, events = wire.decode_frame(stored.data)
+    assert found == header
+    assert events[0].file_opened.path == "/put/right"
+    assert subjects.REPLAYED in stored.headers
+    assert (await in_system(tmp_path, "dlq", "ls")).stderr == "no dead letters\n"
 
 
 async def ask_api(token: Path, *arguments: str, port: int) -> subprocess.CompletedProcess[str]:

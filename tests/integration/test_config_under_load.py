@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import ConnectionSettings, connect
 from agentsight_core.bus.generations import GenerationLog
 from agentsight_core.errors import ConfigError
@@ -27,6 +28,8 @@ CHANGES = (
     ("capture.flush_interval_ms", "20"),
     ("sessions.rules", "[{name: nobody, executable: '*/no-such-program'}]"),
     ("spool.max_bytes", "64MiB"),
+    ("spool.publish_bytes_per_s", "32MiB"),
+    ("capture.limits.files.one_in", "2"),
     ("aggregator.checkpoint_interval_ms", "300"),
     ("aggregator.content", "false"),
     # The exporter is replaced while findings come.
@@ -34,6 +37,9 @@ CHANGES = (
     ("exporters.jsonl.max_files", "8"),
     ("capture.mode", "redacted"),
     ("capture.network", "true"),
+    ("plugins.max_failures", "3"),
+    ("bus.events_max_age_s", "7200"),
+    ("bus.findings_max_bytes", "96MiB"),
 )
 
 
@@ -55,6 +61,14 @@ async def all_run(log: GenerationLog, generation: int) -> None:
     async with asyncio.timeout(60):
         while [one.generation for one in await log.reports()] != [generation] * 2:  # noqa: ASYNC110  # the bus tells by being asked
             await asyncio.sleep(0.05)
+
+
+async def bounds(up: RunningUp) -> tuple[float, int]:
+    """Return the age of EVENTS and the size of FINDINGS."""
+    async with connect(settings_of(up)) as bus:
+        events = (await bus.stream_state(subjects.EVENTS)).config
+        findings = (await bus.stream_state(subjects.FINDINGS)).config
+    return events.max_age, findings.max_bytes
 
 
 def metric(up: RunningUp, component: str, name: str, host: str = "127.0.0.1") -> float:
@@ -99,6 +113,7 @@ async def test_changes_under_load_lose_and_repeat_nothing(tmp_path: Path) -> Non
                     await set_value(log, key, value, "test")
                     await all_run(log, number)
                     await eventually(partial(lambda count: len(made) > count, len(made) + 5))
+                assert await bounds(up) == (7200.0, 96 << 20)
                 await set_value(log, "exporters.prometheus.host", "127.0.0.2", "test")
                 await all_run(log, len(CHANGES) + 1)
                 with pytest.raises(ConfigError, match=r"restart needed: bus\.partitions"):

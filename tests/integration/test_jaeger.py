@@ -25,7 +25,7 @@ from agentsight_core.testing.agent_session import AGENT, CALLS, MODEL, traced_se
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(120)]
 
 # The ports of Jaeger's default configuration, on loopback.
-QUERY, OTLP = "http://127.0.0.1:16686/api/v3", "http://127.0.0.1:4317"
+QUERY, OTLP = "http://127.0.0.1:16686/api", "http://127.0.0.1:4317"
 
 
 @pytest.fixture(scope="module")
@@ -60,23 +60,37 @@ async def ask(path: str, **parameters: str) -> dict:
 
 
 async def found_spans(**parameters: str) -> list[dict]:
+    # Up to 2.13 parameters had the names of the .proto.
     window = {
-        "query.startTimeMin": "2027-01-01T00:00:00Z",
-        "query.startTimeMax": "2027-12-31T00:00:00Z",
+        name: f"2027-{day}T00:00:00Z"
+        for day, names in (
+            ("01-01", ("query.startTimeMin", "query.start_time_min")),
+            ("12-31", ("query.startTimeMax", "query.start_time_max")),
+        )
+        for name in names
     }
-    answer = await ask("traces", **window, **parameters)
+    depth = {"query.searchDepth": "20", "query.num_traces": "20"}
+    service = {"query.serviceName": AGENT, "query.service_name": AGENT}
+    answer = await ask("v3/traces", **window, **depth, **service, **parameters)
     return [
         span
         for group in answer["result"]["resourceSpans"]
         for scope in group["scopeSpans"]
-        for span in scope["spans"]
+        for span in scope.get("spans", ())
     ]
+
+
+async def traces_with(tags: dict[str, str]) -> int:
+    """Return how many traces have a span with these tags."""
+    window = {"start": str(wall_ns(0) // 1000), "end": str(wall_ns(3600) // 1000)}
+    answer = await ask("traces", service=AGENT, limit="20", tags=json.dumps(tags), **window)
+    return len(answer["data"])
 
 
 async def test_what_was_sent_is_found_by_its_tags(jaeger: None) -> None:
     assert wall_ns(0) == 1_800_000_000 * 10**9, "the times of the log are in 2027"
     findings = list(findings_of(build_fold(), traced_session().events))
-    await ask("services")
+    await ask("v3/services")
     stage = Stage("sink", "spans")
     async with GrpcTransport(OtlpSettings(endpoint=OTLP)) as transport:
         # Twice: what comes again is the same bytes, and Jaeger shows it once.
@@ -85,17 +99,19 @@ async def test_what_was_sent_is_found_by_its_tags(jaeger: None) -> None:
 
     services: list[str] = []
     while AGENT not in services:
-        services = (await ask("services"))["services"]
+        # Empty lists are left out.
+        services = (await ask("v3/services")).get("services", [])
     by_session = {"session.id": "000000000000007a"}
-    spans = await found_spans(
-        **{"query.serviceName": AGENT, "query.attributes": json.dumps(by_session)}
-    )
+    spans = await found_spans(**{"query.attributes": json.dumps(by_session)})
     sent = {item.span.span_id for item in findings if item.WhichOneof("body") == "span"}
     assert len(spans) == len(sent)
     assert [span["name"] for span in spans].count(f"chat {MODEL}") == CALLS
     failed = {"process.exit.code": "1", "gen_ai.tool.name": "bash"}
-    with_tool = await found_spans(
-        **{"query.serviceName": AGENT, "query.attributes": json.dumps(failed)}
-    )
+    with_tool = await found_spans(**{"query.attributes": json.dumps(failed)})
     (tool,) = [span for span in with_tool if span["name"] == "execute_tool bash"]
     assert tool["links"]
+
+    # As the search of its page does, which knows tags in every version.
+    assert await traces_with(by_session) == len({span["traceId"] for span in spans})
+    assert await traces_with(failed) == 1
+    assert await traces_with({"session.id": "another"}) == 0

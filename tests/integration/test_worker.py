@@ -6,10 +6,12 @@ import os
 import random
 import signal
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from agentsight_aggregator.coordination.local import LocalCoordinator
+from agentsight_aggregator.fold import build_fold
 from agentsight_aggregator.worker.aggregator import Aggregator, AggregatorSettings
 from agentsight_aggregator.worker.answers import Answer, Answers, Fenced
 from agentsight_aggregator.worker.checkpoints import CheckpointStore
@@ -284,6 +286,49 @@ async def test_message_that_never_arrives_is_asked_for_again(tmp_path: Path) -> 
         await publish(running.bus, *numbered_frame(1, 1))
         await eventually(lambda: ledger.stage("worker", "frames").emitted == 1, seconds=12)
         theft.cancel()
+
+
+async def test_consumer_that_has_messages_and_delivers_none_is_replaced(tmp_path: Path) -> None:
+    settings = ReaderSettings(batch=16, wait_seconds=0.2, stall_seconds=0.5)
+    async with running_bus(tmp_path, BusSettings(partitions=1)) as running:
+        reader = PartitionReader(running.bus, 0, settings)
+        await reader.start(0)
+        stuck, later = reader._consumer, datetime.now(UTC) + timedelta(hours=1)
+        await running.bus.js.pause_consumer(subjects.EVENTS, stuck, pause_until=later.isoformat())
+        sequence = await publish(running.bus, *numbered_frame(1, 1))
+        info = await running.bus.consumer_info(subjects.EVENTS, stuck)
+        assert (info.num_pending, info.delivered.consumer_seq) == (1, 0)
+        delivered = []
+        async with asyncio.timeout(15):
+            while not delivered:
+                delivered = await reader.fetch()
+        assert [one.sequence for one in delivered] == [sequence]
+        assert (reader.restarts, reader._consumer != stuck) == (1, True)
+        await reader.stop()
+
+
+async def test_what_expired_before_it_was_folded_is_told_once(tmp_path: Path) -> None:
+    make_fold = lambda _: build_fold()  # noqa: E731
+    async with running_bus(tmp_path, BusSettings(partitions=1)) as running:
+        await publish(running.bus, *numbered_frame(1, 1))
+        async with working(running.bus, 1, Ledger(), make_fold) as aggregator:
+            await aggregator.settle()
+        folded = await CheckpointStore(running.bus, 0).position()
+        # Nobody works; a session comes and goes, and its time on the bus ends.
+        for seq in (1, 2):
+            await publish(running.bus, *numbered_frame(2, seq))
+        kept = await publish(running.bus, *numbered_frame(3, 1))
+        await running.bus.js.purge_stream(subjects.EVENTS, seq=kept)
+        for _ in range(2):
+            async with working(running.bus, 1, Ledger(), make_fold) as aggregator:
+                await aggregator.settle()
+        found = await findings_of(running.bus, 1)
+    findings = [Finding.FromString(data) for _, data in found[0]]
+    losses = [one.loss for one in findings if one.HasField("loss")]
+    assert [(one.stage, one.reason, one.count, one.unit) for one in losses] == [
+        ("bus", "expired", 1, "stretches")
+    ]
+    assert kept - folded > 2
 
 
 async def test_step_larger_than_a_batch(tmp_path: Path) -> None:

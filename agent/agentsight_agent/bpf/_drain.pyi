@@ -5,7 +5,7 @@ from typing import Any
 LAYOUT: dict[str, dict[str, int]]
 
 # A mapped BPF ring buffer. `item_types` are called with positional arguments, in the order of their
-# fields: TlsRun, ConnectionOpened, ConnectionClosed, ProcessRecord, Segment (see records.py).
+# fields: TlsRun, TlsDuplex, ConnectionOpened, ConnectionClosed, ProcessRecord, Segment.
 class Ring:
     def __init__(
         self,

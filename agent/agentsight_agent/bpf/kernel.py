@@ -7,17 +7,24 @@ closing its links may run in another thread than the rest.
 from __future__ import annotations
 
 import enum
+import platform
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
 from agentsight_agent.bpf import _drain
 from agentsight_agent.bpf.counters import KernelCounters, read_counters
 from agentsight_agent.bpf.libbpf import library
-from agentsight_agent.bpf.objects import BpfObject, missing_tracepoints
+from agentsight_agent.bpf.limits import (
+    ClassLimit,
+    Rate,
+    forget_rates,
+    read_rate,
+    write_limits,
+)
+from agentsight_agent.bpf.objects import BpfObject, compiled_for, missing_tracepoints
 from agentsight_agent.bpf.records import ITEM_TYPES, Drained
 from agentsight_agent.bpf.uprobes import (
     BPF_TRACE_UPROBE_MULTI,
@@ -27,7 +34,6 @@ from agentsight_agent.bpf.uprobes import (
     has_uprobe_multi,
 )
 
-_OBJECT = Path(__file__).with_name("agentsight.bpf.o")
 _UPROBES = (
     "tls_enter",
     "tls_return",
@@ -63,7 +69,7 @@ _CONTROL = struct.Struct("<IIQIIII")
 _MUTED, _WANTED = b"\1", b"\2"
 # struct membership of bpf/lib/sessions.bpf.h
 _MEMBERSHIP = struct.Struct("<QII")
-_SETTINGS = struct.Struct("<QQII")
+_SETTINGS = struct.Struct("<QQIIQ")
 _MIN_RING_BYTES = 256 << 10
 _MAX_ARGV_BYTES = 64 << 10
 _MAX_PAYLOAD_BYTES = 16 << 20
@@ -152,6 +158,8 @@ class KernelSettings:
     discover: bool = False
     # Watch the TCP connections of tracked processes.
     network: bool = True
+    # Limits that leave nothing out for so long have ended.
+    quiet_ns: int = 10_000_000_000
 
     def __post_init__(self) -> None:
         if self.ring_bytes < _MIN_RING_BYTES or self.ring_bytes & (self.ring_bytes - 1):
@@ -191,13 +199,15 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._files = False
         self._stdio = False
         self._output_bytes = 0
+        self._limits: Mapping[str, ClassLimit] = {}
+        self.quiet_ns = settings.quiet_ns
         self._readlines: dict[str, MultiLink | PerfLinks] = {}
         self._socket_links: list[int] = []
         self._datagram_links: list[int] = []
         self._local_ports: set[int] = set()
         self._network_link: int | None = None
         self._untrackable = 0
-        self._object = BpfObject(_OBJECT)
+        self._object = BpfObject(compiled_for(platform.machine()))
         try:
             self._load()
         except BaseException:
@@ -242,6 +252,7 @@ class Kernel(AbstractContextManager["Kernel"]):
             settings.max_payload_bytes,
             settings.max_argv_bytes,
             settings.max_discovered_argv_bytes,
+            settings.quiet_ns,
         )
 
     def __exit__(
@@ -310,6 +321,21 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._discover = on
         self._write_control()
 
+    def set_limits(self, limits: Mapping[str, ClassLimit]) -> None:
+        """Record only so much of what begins in each session, by class ("file", "net", "tls"…)."""
+        if limits != self._limits:
+            write_limits(self._object, limits)
+            self._limits = dict(limits)
+            self._write_control()
+
+    def rate(self, session: int, name: str) -> Rate:
+        """Return what limits have decided for a class of a session."""
+        return read_rate(self._object, session, name)
+
+    def forget_rates(self, session: int) -> None:
+        """Remove what limits know of a session."""
+        forget_rates(self._object, session)
+
     def _write_control(self) -> None:
         value = _CONTROL.pack(
             self._enabled,
@@ -318,7 +344,7 @@ class Kernel(AbstractContextManager["Kernel"]):
             self._files,
             self._stdio,
             self._output_bytes,
-            0,
+            any(limit.is_one for limit in self._limits.values()),
         )
         self._object.map(".bss.control").update(bytes(4), value)
 

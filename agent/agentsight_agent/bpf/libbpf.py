@@ -12,7 +12,8 @@ from collections import deque
 from ctypes import c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
 from typing import Any
 
-# libbpf_print_fn_t; the va_list, a pointer on x86-64, is only handed on to vsnprintf.
+# libbpf_print_fn_t; the va_list is only handed on to vsnprintf: a pointer on x86-64, and passed as
+# one on arm64, as it is longer than 16 bytes.
 _PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_void_p, c_void_p)
 _LIBBPF_WARN = 0
 _MESSAGE_BYTES = 65536

@@ -22,6 +22,19 @@ class ProbeError(AgentSightError):
     """The kernel side cannot do what it must; the message says why and what to do."""
 
 
+def compiled_for(machine: str) -> Path:
+    """Return the object for a machine as `uname -m` names it; raises ProbeError without one."""
+    folder = Path(__file__).parent
+    path = folder / f"agentsight.{machine}.bpf.o"
+    if not path.exists():
+        there = sorted(file.name.split(".")[1] for file in folder.glob("agentsight.*.bpf.o"))
+        raise ProbeError(
+            f"no BPF programs for {machine}, only for: {', '.join(there) or 'none'}"
+            " (scripts/build_bpf.sh compiles them)"
+        )
+    return path
+
+
 class Map:
     """One map of a loaded object; keys and values are raw bytes."""
 

@@ -6,6 +6,7 @@ Plain data, built by the drain in C with positional arguments: the order of fiel
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -40,13 +41,21 @@ class TlsRun:
     written: bool
     data: bytes
     # Piece i begins at data[offsets[i]] and was moved at times_ns[i] (CLOCK_BOOTTIME).
-    offsets: memoryview[int]
-    times_ns: memoryview[int]
+    offsets: Sequence[int]
+    times_ns: Sequence[int]
     # Bytes of this connection and direction that are missing right before `data`: records for which
     # the ring had no space, unreadable memory, and the ends of calls above max_payload_bytes.
     # Inside a run nothing is missing.
     lost_bytes: int
     source: int = PayloadSource.TLS
+
+
+@dataclass(slots=True)
+class TlsDuplex:
+    """Runs of both directions of a connection, whose pieces came in turns; `first` began first."""
+
+    first: TlsRun
+    second: TlsRun
 
 
 @dataclass(slots=True)
@@ -105,21 +114,10 @@ class Segment:
     data: bytes
 
 
-@dataclass(slots=True)
-class ProcessEffect:
-    """A file or network event of a process, from a back end that does not know sessions."""
+Item: TypeAlias = TlsRun | TlsDuplex | ConnectionOpened | ConnectionClosed | ProcessRecord | Segment
 
-    pid: int
-    # A serialized agentsight.v1.Event.
-    event: bytes
-
-
-Item: TypeAlias = (
-    TlsRun | ConnectionOpened | ConnectionClosed | ProcessRecord | Segment | ProcessEffect
-)
-
-# The order that the drain in C expects, which gives no ProcessEffect: the kernel knows sessions.
-ITEM_TYPES = (TlsRun, ConnectionOpened, ConnectionClosed, ProcessRecord, Segment)
+# The order that the drain expects.
+ITEM_TYPES = (TlsRun, TlsDuplex, ConnectionOpened, ConnectionClosed, ProcessRecord, Segment)
 
 
 @dataclass(slots=True)

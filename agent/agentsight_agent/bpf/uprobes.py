@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import platform
 import struct
 from collections.abc import Sequence
 
@@ -17,7 +18,8 @@ from agentsight_agent.bpf.objects import ProbeError, advice
 
 # enum bpf_attach_type
 BPF_TRACE_UPROBE_MULTI = 48
-_SYS_BPF = 321  # x86-64
+# bpf(2), by `uname -m`.
+_SYS_BPF = {"x86_64": 321, "aarch64": 280}
 _BPF_LINK_CREATE = 28
 _BPF_F_UPROBE_MULTI_RETURN = 1
 
@@ -102,7 +104,10 @@ def _bpf(command: int, attributes: bytes, path: str) -> int:
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
     system_call = ctypes.CDLL(None, use_errno=True).syscall
     result = system_call(
-        ctypes.c_long(_SYS_BPF), ctypes.c_long(command), buffer, ctypes.c_long(len(attributes))
+        ctypes.c_long(_SYS_BPF[platform.machine()]),
+        ctypes.c_long(command),
+        buffer,
+        ctypes.c_long(len(attributes)),
     )
     if result < 0:
         raise _refused(path, ctypes.get_errno())

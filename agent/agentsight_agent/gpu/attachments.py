@@ -1,4 +1,4 @@
-"""Keeps hooks in the CUDA libraries that processes have mapped.
+"""Keeps hooks in the CUDA libraries that processes have mapped, and knows these processes.
 
 A library is hooked once for all processes that use its file. Programs load it some time after they
 start, so a process is looked at several times. Must not know what becomes of the calls.
@@ -42,7 +42,10 @@ class GpuKernel(Protocol):
 
 
 class GpuAttachments:
-    """Looks at programs that started; `due` and `on_exec` are called in one thread."""
+    """Looks at programs that started; all methods are called in one thread.
+
+    `users` are the processes that have a CUDA library; it may be read in any thread.
+    """
 
     def __init__(self, kernel: GpuKernel, proc: str = "/proc") -> None:
         self._kernel = kernel
@@ -51,11 +54,23 @@ class GpuAttachments:
         # Files that were looked at; None: nothing to hook, or it could not be.
         self._links: dict[Identity, GpuLink | None] = {}
         self._looks: list[tuple[int, int]] = []
+        self.users: frozenset[int] = frozenset()
+
+    def start(self, now_ns: int) -> None:
+        """Look, when `due` is called next, at all that runs."""
+        for pid in procfs.pids(self._proc):
+            heapq.heappush(self._looks, (now_ns, pid))
 
     def on_exec(self, pid: int, now_ns: int) -> None:
         """Process `pid` has begun a program: look at its libraries when it has loaded them."""
+        self.on_exit(pid)
         for wait_ns in _LOOKS_AFTER_NS:
             heapq.heappush(self._looks, (now_ns + wait_ns, pid))
+
+    def on_exit(self, pid: int) -> None:
+        """Process `pid`, or its program, is gone."""
+        if pid in self.users:
+            self.users -= {pid}
 
     def due(self, now_ns: int) -> None:
         """Take the looks whose time has come."""
@@ -67,6 +82,7 @@ class GpuAttachments:
         foreign = procfs.mount_namespace(pid, self._proc) != self._own_mounts
         for mapping in mapped_code(pid, self._proc) or ():
             if is_gpu_library(mapping.path.rpartition("/")[2]):
+                self.users |= {pid}
                 self._hook(openable_path(pid, mapping, foreign=foreign, proc=self._proc))
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ the events. The clock is the caller's. Must not read traffic.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from agentsight_core.ids import session_id
 from agentsight_core.pb import events_pb2 as pb
@@ -42,8 +42,12 @@ class SessionTracker:
         filters: Filters | None = None,
         containers: Containers | None = None,
         judged: Stage | None = None,
+        before_end: Callable[[Session, int], list[pb.Event]] | None = None,
     ) -> None:
-        """`judged` counts the processes that filters were asked about."""
+        """`judged` counts the processes that filters were asked about.
+
+        `before_end` says at a session's end what else is to be told of it.
+        """
         self._events = SessionEvents(node, wall_offset_ns)
         self._kernel = kernel
         self._node = node
@@ -52,6 +56,7 @@ class SessionTracker:
         self._filters = filters or Filters()
         self._containers = containers or Containers(proc=proc)
         self._judged = judged or Stage("filters", "processes")
+        self._before_end = before_end
         self._processes = ProcessTable(proc)
         self._sessions: dict[int, Session] = {}
         # Sessions that begin when their root executes its program.
@@ -172,7 +177,7 @@ class SessionTracker:
             self._kernel.untrack(pid)
             self._processes.remove(pid)
         del self._sessions[session.id]
-        return [self._events.ended(session, boot_ns, watcher_stopped=True)]
+        return self._ends(session, boot_ns, watcher_stopped=True)
 
     # ---- what filters say ----
 
@@ -351,7 +356,13 @@ class SessionTracker:
         if session.live:
             return []
         del self._sessions[session.id]
-        return [self._events.ended(session, boot_ns)]
+        return self._ends(session, boot_ns)
+
+    def _ends(
+        self, session: Session, boot_ns: int, *, watcher_stopped: bool = False
+    ) -> list[pb.Event]:
+        before = self._before_end(session, boot_ns) if self._before_end else []
+        return [*before, self._events.ended(session, boot_ns, watcher_stopped=watcher_stopped)]
 
     def _is_running(self, pid: int) -> bool:
         process = self._processes.get(pid)

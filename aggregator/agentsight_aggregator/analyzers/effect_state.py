@@ -21,6 +21,8 @@ class FileEffect(msgspec.Struct, tag="file"):
     written_bytes: int = 0
     closed: bool = False
     mapped_for_writing: bool = False
+    # The process has not opened it while it was watched: inherited, received, opened before.
+    found_open: bool = False
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -80,7 +82,7 @@ class MarkEffect(msgspec.Struct, tag="mark"):
     """Something that happened to a process at one moment: a signal, a limit, a kill for memory."""
 
     time_ns: int
-    # Name of the span event: "signal", "limit", "oom_kill".
+    # Name of the span event: "signal", "limit", "oom_kill", "capture_limited".
     name: str
     facts: dict[str, str | int] = {}
 

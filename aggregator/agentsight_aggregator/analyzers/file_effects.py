@@ -23,9 +23,9 @@ _O_APPEND = 0o2000
 
 
 def take_file_opened(process: ProcessState, item: events.Event, limit: int) -> None:
-    """Note that `process` opened a file, or failed to."""
+    """Note that `process` opened a file, failed to, or uses one that was open already."""
     opened = item.file_opened
-    process.files += opened.result >= 0
+    process.files += opened.result >= 0 and not found_open(opened)
     effect = FileEffect(
         time_ns=item.wall_ns,
         path=absolute(opened.directory, opened.path),
@@ -33,8 +33,14 @@ def take_file_opened(process: ProcessState, item: events.Event, limit: int) -> N
         flags=opened.flags,
         error=min(opened.result, 0),
         closed=opened.result < 0,
+        found_open=found_open(opened),
     )
     note(process, effect, limit)
+
+
+def found_open(opened: events.FileOpened) -> bool:
+    """Tell whether the file was open already when the process began to use it."""
+    return bool(opened.directory) and not opened.path
 
 
 def take_file_closed(process: ProcessState, item: events.Event, limit: int) -> None:
@@ -140,6 +146,8 @@ def file_attributes(effect: FileEffect) -> Attributes:
         attributes["agentsight.file.flags"] = flags
     if effect.error:
         attributes["error.type"] = errno.errorcode.get(-effect.error, str(-effect.error))
+    if effect.found_open:
+        attributes["agentsight.file.found_open"] = True
     if effect.mapped_for_writing:
         attributes["agentsight.file.mapped_for_writing"] = True
     if not effect.closed:

@@ -1,5 +1,6 @@
 """What happens to a process at one moment: signals, limits it runs into, kills for memory.
 
+Also when the recording of its session begins to be limited, and when that has ended.
 Must not decide what it means for the process; its exit says that.
 """
 
@@ -90,6 +91,19 @@ def take_oom_kill(process: ProcessState, item: events.Event, limit: int) -> None
     """Note that the kernel chose `process` to be killed."""
     process.oom_killed = True
     note(process, MarkEffect(time_ns=item.wall_ns, name="oom_kill"), limit)
+
+
+def take_capture_limited(process: ProcessState, item: events.Event, limit: int) -> dict[str, int]:
+    """Note that something of the session is left out from now on, or until now; return how much."""
+    told = item.capture_limited
+    facts: dict[str, str | int] = {
+        "agentsight.capture.limit": told.limit,
+        "agentsight.capture.state": "ended" if told.ended else "began",
+    }
+    left_out = {"rate": told.over_rate, "sampled": told.not_sampled}
+    facts |= {f"agentsight.capture.{name}": count for name, count in left_out.items() if count}
+    note(process, MarkEffect(time_ns=item.wall_ns, name="capture_limited", facts=facts), limit)
+    return left_out
 
 
 def _signal_name(number: int) -> str:

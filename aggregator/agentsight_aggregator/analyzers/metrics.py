@@ -47,8 +47,12 @@ _COUNTERS = {
     "agentsight.connection.segments": ("{segment}", "TCP segments sent, sent again, and lost."),
     "agentsight.signals": ("{signal}", "Signals from and to watched processes, by name."),
     "agentsight.limits_hit": ("{call}", "Calls of watched processes that ran into a limit."),
+    "agentsight.capture.left_out": (
+        "{item}",
+        "Files, connections and streams that limits of the configuration left out, by reason.",
+    ),
     "agentsight.oom_kills": ("{process}", "Watched processes killed because memory ran out."),
-    "agentsight.gpu.use": ("{item}", "Calls, bytes and ns of CUDA, by the name of the sum."),
+    "agentsight.gpu.use": ("{item}", "Calls, bytes and ns of GPUs, by the name of the sum."),
     "agentsight.sessions": ("{session}", "Sessions, by what became of them."),
     "agentsight.exchanges": ("{exchange}", "HTTP exchanges, by what they were."),
     "agentsight.lost": ("{item}", "What was seen, or should have been, and is not in the log."),

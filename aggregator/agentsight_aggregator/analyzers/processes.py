@@ -14,6 +14,7 @@ from agentsight_aggregator.analyzers import (
     file_effects,
     gpu_use,
     marks,
+    network_totals,
     peer_names,
 )
 from agentsight_aggregator.analyzers.findings import Output, span_id
@@ -46,7 +47,9 @@ class Processes:
             "limit_hit": self._limit_hit,
             "oom_killed": self._oom_killed,
             "gpu_used": self._gpu_used,
+            "gpu_sampled": self._gpu_sampled,
             "dns_answered": self._answered,
+            "capture_limited": self._limited,
         }
 
     def begin_root(self, session: SessionState, event: pb.Event) -> None:
@@ -133,10 +136,12 @@ class Processes:
         process.output_bytes[fd] = process.output_bytes.get(fd, 0) + len(data)
 
     def _file_opened(self, session: SessionState, event: pb.Event) -> None:
+        opened = event.file_opened
         file_effects.take_file_opened(self._owner(session, event), event, self._limit)
-        opened = event.file_opened.result >= 0
-        session.totals.files += opened
-        self._count(session, "agentsight.files", "ok" if opened else "error")
+        if file_effects.found_open(opened):
+            return
+        session.totals.files += opened.result >= 0
+        self._count(session, "agentsight.files", "ok" if opened.result >= 0 else "error")
 
     def _file_closed(self, session: SessionState, event: pb.Event) -> None:
         file_effects.take_file_closed(self._owner(session, event), event, self._limit)
@@ -155,14 +160,19 @@ class Processes:
         connection_effects.take_connected(process, event, self._limit, session.names)
         session.totals.connections += 1
         failed = event.net_connected.error != 0
+        session.network.failed += failed
         self._count(session, "agentsight.connections", "error" if failed else "ok")
 
     def _sampled(self, session: SessionState, event: pb.Event) -> None:
         connection_effects.take_sampled(self._owner(session, event), event)
+        left = network_totals.take_progress(session.network, event.net_sampled, closed=False)
+        if left:
+            self._output.meter.add("agentsight.ignored", left, reason="end_of_old_connection")
 
     def _disconnected(self, session: SessionState, event: pb.Event) -> None:
         connection_effects.take_disconnected(self._owner(session, event), event, self._limit)
         done = event.net_closed
+        network_totals.take_progress(session.network, done, closed=True)
         self._add(session, "agentsight.connection.bytes", done.sent_bytes, "sent")
         self._add(session, "agentsight.connection.bytes", done.received_bytes, "received")
         self._add(session, "agentsight.connection.segments", done.sent_segments, "sent")
@@ -182,6 +192,11 @@ class Processes:
         error, times = marks.take_limit(self._owner(session, event), event, self._limit)
         self._add(session, "agentsight.limits_hit", times, error)
 
+    def _limited(self, session: SessionState, event: pb.Event) -> None:
+        left_out = marks.take_capture_limited(self._owner(session, event), event, self._limit)
+        for reason, count in left_out.items():
+            self._add(session, "agentsight.capture.left_out", count, reason)
+
     def _oom_killed(self, session: SessionState, event: pb.Event) -> None:
         marks.take_oom_kill(self._owner(session, event), event, self._limit)
         self._add(session, "agentsight.oom_kills", 1, "killed")
@@ -190,6 +205,10 @@ class Processes:
         grown = gpu_use.take_gpu_used(self._owner(session, event), event)
         for name, amount in grown.items():
             self._add(session, "agentsight.gpu.use", amount, name)
+
+    def _gpu_sampled(self, session: SessionState, event: pb.Event) -> None:
+        busy_ns = gpu_use.take_gpu_sampled(self._owner(session, event), event)
+        self._add(session, "agentsight.gpu.use", busy_ns, "busy_ns")
 
     def _add(self, session: SessionState, name: str, amount: int, kind: str) -> None:
         if amount:

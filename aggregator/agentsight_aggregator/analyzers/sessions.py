@@ -14,6 +14,7 @@ from agentsight_aggregator.analyzers.effect_state import Effect
 from agentsight_aggregator.analyzers.effects import touches
 from agentsight_aggregator.analyzers.findings import Attributes, Output, span_id, storable, trace_id
 from agentsight_aggregator.analyzers.mcp import Mcp
+from agentsight_aggregator.analyzers.network_totals import network_attributes, round_trip_us
 from agentsight_aggregator.analyzers.placing import place
 from agentsight_aggregator.analyzers.process_spans import write_process
 from agentsight_aggregator.analyzers.processes import Processes
@@ -136,7 +137,7 @@ class Sessions:
     def summarize(self, session: SessionState) -> None:
         """Say where the session stands."""
         session.summary_due = False
-        totals = session.totals
+        totals, network = session.totals, session.network
         summary = pb.SessionSummary(
             agent_name=session.agent_name,
             node=session.node,
@@ -160,6 +161,14 @@ class Sessions:
             cwd=session.cwd,
             exit_code=session.exit_code,
             models=[storable(model) for model in totals.models],
+            failed_connections=network.failed,
+            sent_bytes=network.sums.sent_bytes,
+            received_bytes=network.sums.received_bytes,
+            sent_segments=network.sums.sent_segments,
+            retransmitted_segments=network.sums.retransmitted_segments,
+            lost_segments=network.sums.lost_segments,
+            round_trip_us=round_trip_us(network),
+            least_round_trip_us=network.least_round_trip_us,
         )
         self._output.summary(session, summary)
 
@@ -226,7 +235,10 @@ class Sessions:
             end_ns=max(end_ns, session.start_ns),
             status=pb.SPAN_STATUS_ERROR if failed else pb.SPAN_STATUS_UNSET,
         )
-        attributes: Attributes = {"gen_ai.agent.name": session.agent_name}
+        attributes: Attributes = {
+            "gen_ai.agent.name": session.agent_name,
+            **network_attributes(session.network),
+        }
         if session.argv:
             attributes["process.command_args"] = session.argv[:256]
         if session.watcher_stopped:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from agentsight_aggregator.analyzers.effect_state import Effect
+from agentsight_aggregator.analyzers.network_totals import NetworkTotals
 from agentsight_aggregator.call import LlmCall
 from agentsight_aggregator.streams.mcp import McpCall, McpPeer
 
@@ -33,6 +34,22 @@ class SpanRef(msgspec.Struct, frozen=True):
 
     trace_id: bytes
     span_id: bytes
+
+
+class GpuShares(msgspec.Struct):
+    """What a process had of the GPUs, in the samples of it."""
+
+    # Name by unique id.
+    devices: dict[str, str] = {}
+    # On all of them at one moment.
+    peak_memory_bytes: int = 0
+    # Each of a GPU, in percent: how many there were, their sum, the largest.
+    samples: int = 0
+    utilisation_sum: int = 0
+    peak_utilisation: int = 0
+    # The same of the GPUs as a whole.
+    device_samples: int = 0
+    device_utilisation_sum: int = 0
 
 
 class ProcessState(msgspec.Struct):
@@ -91,6 +108,7 @@ class ProcessState(msgspec.Struct):
     oom_killed: bool = False
     # Calls of CUDA by name of the sum; [0] of the driver, [1] of the runtime above it.
     gpu: dict[str, tuple[int, int]] = {}
+    gpu_shares: GpuShares | None = None
 
 
 class McpUse(msgspec.Struct):
@@ -289,5 +307,6 @@ class SessionState(msgspec.Struct):
     mcp_peers: dict[int, McpPeer] = {}
     mcp_calls: list[McpCall] = []
     totals: Totals = msgspec.field(default_factory=Totals)
+    network: NetworkTotals = msgspec.field(default_factory=NetworkTotals)
     revision: int = 0
     summary_due: bool = False

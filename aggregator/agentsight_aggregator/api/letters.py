@@ -51,9 +51,9 @@ class DeadLettersService:
     async def ReplayLetter(  # noqa: N802  # gRPC's name
         self, request: api.ReplayLetterRequest, _context: grpc.aio.ServicerContext
     ) -> api.ReplayLetterResponse:
-        """Send the frame of a letter through the system again."""
+        """Send the frame of a letter, or the repaired one, through the system again."""
         await self._get(request.number)
-        done = await deadletters.replay_letter(self._bus, request.number)
+        done = await deadletters.replay_letter(self._bus, request.number, request.frame)
         if done is not Replay.SENT:
             raise Permanent(f"dead letter {request.number}: {done.value}")
         return api.ReplayLetterResponse()

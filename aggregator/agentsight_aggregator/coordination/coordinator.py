@@ -40,6 +40,11 @@ class Coordinator(Protocol):
         """The name of this member that no other has, and no earlier life of it; "" if alone."""
         ...
 
+    @property
+    def is_leader(self) -> bool:
+        """Whether this member does what one of the group has to do; yes if it is alone."""
+        ...
+
     def is_member(self, member: str) -> bool:
         """Whether `member` is in the group, as far as this one knows; never if it is alone."""
         ...

@@ -84,13 +84,17 @@ class EtcdCoordinator:
         self._members: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
         self._account = CoordinationAccount()
-        # Whether this member believes that it leads the group.
-        self.is_leader = False
+        self._is_leader = False
 
     @property
     def member_id(self) -> str:
         """The id under which this process is a member now, "" while it is none."""
         return self._membership.id if self._membership else ""
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this member believes that it leads the group."""
+        return self._is_leader
 
     def is_member(self, member: str) -> bool:
         """Whether `member` is in the group, as of the last that etcd said."""
@@ -259,13 +263,13 @@ class EtcdCoordinator:
                 # Another may be able to do what this member cannot.
                 await election.resign(etcd, leader, _LEAVE_SECONDS)
                 raise
-        self.is_leader = True
+        self._is_leader = True
         _log.info("leading the group")
         try:
             while await self._assign(etcd, leader):
                 pass
         finally:
-            self.is_leader = False
+            self._is_leader = False
             _log.info("leading the group no more")
 
     async def _assign(self, etcd: Etcd, leader: LeaderKey) -> bool:

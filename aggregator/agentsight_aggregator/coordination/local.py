@@ -42,6 +42,11 @@ class LocalCoordinator:
         """Nothing: there is no group."""
         return ""
 
+    @property
+    def is_leader(self) -> bool:
+        """Yes: there is nobody else."""
+        return True
+
     def is_member(self, member: str) -> bool:  # noqa: ARG002  # of the contract
         """No: there is no group, and nobody to wait for."""
         return False

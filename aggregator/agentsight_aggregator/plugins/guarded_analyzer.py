@@ -21,9 +21,9 @@ from agentsight_aggregator.plugins.time_budget import OutOfTime, call_within
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Limits:
-    """What a plugin may do wrong."""
+    """What a plugin may do wrong; who runs plugins may change it while they run."""
 
     # For one event.
     seconds: float = 0.5

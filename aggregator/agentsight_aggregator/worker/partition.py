@@ -31,6 +31,7 @@ from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_aggregator.worker.answers import Answer, Answers, Fenced
 from agentsight_aggregator.worker.checkpoints import CheckpointStore, CheckpointTooLarge
+from agentsight_aggregator.worker.expired import tell_expired
 from agentsight_aggregator.worker.folding import Folding, Outcome, Result
 from agentsight_aggregator.worker.reader import Delivery, PartitionReader, ReaderSettings
 
@@ -160,6 +161,10 @@ class PartitionWorker:
         # What a checkpoint covers is answered, even if the findings have expired since.
         self._answers.place = max(self._answers.place, (folding.position, _ALL))
         await self._reader.start(folding.position)
+        # Without a checkpoint, what is answered was folded by somebody.
+        folded = folding.position or self._answers.place[0]
+        if folded:
+            await tell_expired(self._bus, self.partition, folded, self._reader.first_kept)
         self._unsaved = 0
         self._saved_at, self._saved_position = time.monotonic(), folding.position
         if state is None:

@@ -72,6 +72,8 @@ class PartitionReader:
         self._heard = 0.0
         # Sequence of the last message delivered.
         self.position = 0
+        # Sequence of the first message that the stream had when reading began.
+        self.first_kept = 1
         # How often it had to start over.
         self.restarts = 0
         # When that message was written into the stream, Unix s; at first, when reading began.
@@ -88,6 +90,7 @@ class PartitionReader:
                 "stream was replaced; remove the streams and buckets of the bus together"
             )
         self.position = position
+        self.first_kept = state.first_seq
         await self._restart()
 
     async def _restart(self) -> None:

@@ -176,6 +176,17 @@ class Bus:
         return int(self.client.max_payload)
 
     @property
+    def server(self) -> str:
+        """The server that it is connected to, host:port."""
+        return str(self.client.connected_url.netloc) if self.client.connected_url else "?"
+
+    @property
+    def server_version(self) -> tuple[int, int, int]:
+        """The version of that server."""
+        version = self.client.connected_server_version
+        return version.major, version.minor, version.patch
+
+    @property
     def server_changes(self) -> int:
         """How often a server was left because it did not answer for the cluster."""
         return self._suspicion.changes
@@ -287,6 +298,15 @@ class Bus:
         except NotFound:
             return None
         return _stored(found)
+
+    async def written_s(self, stream: str, sequence: int) -> float | None:
+        """Return when the first message from `sequence` on was stored, Unix s; None without one."""
+        try:
+            with self._asking(f"reading {stream} from {sequence} on"):
+                found = await self.js.get_msg(stream, seq=sequence, subject=">", next=True)
+        except NotFound:
+            return None
+        return float(found.time.timestamp())
 
     async def stream_state(self, stream: str) -> StreamConfig:
         """Return the stream's info (`config`, `state`); raises NotFound."""

@@ -5,9 +5,10 @@ Safe to run any number of times, at once by several. Must not delete anything.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
 
 from nats.js.api import (
     DiscardPolicy,
@@ -25,8 +26,17 @@ from agentsight_core.bus.failures import NotFound, translated
 from agentsight_core.bus.generations import HISTORY
 from agentsight_core.errors import ConfigError, Retryable
 
+# Why that one: docs/adr/0002.
+OLDEST_SERVER = (2, 15, 1)
 # Room for configurations, for what the members report, and for positions.
 _SMALL_BYTES = 16 << 20
+# A server says every 10 s how much it can store (statsHBInterval of nats-server), and counts as one
+# without storage when it has met another and not said it yet.
+_PLACING_SECONDS = 30.0
+_PLACING_PAUSE_SECONDS = 0.5
+# JSClusterNoPeersErrF of nats-server; its text says why each server was passed over.
+_NO_PEERS = 10005
+_OFFLINE = "peer offline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +62,21 @@ class BusSettings:
     duplicate_window_seconds: float = 120.0
 
 
-async def provision(bus: Bus, settings: BusSettings) -> None:
-    """Bring the bus to `settings`; raises ConfigError for what cannot be changed any more."""
+async def provision(
+    bus: Bus, settings: BusSettings, *, placing_seconds: float = _PLACING_SECONDS
+) -> None:
+    """Bring the bus to `settings`.
+
+    Raises ConfigError for a server that is too old, for what cannot be changed any more, and for
+    what no server has had room for in `placing_seconds`; Retryable while servers are away.
+    """
+    if bus.server_version < OLDEST_SERVER:
+        raise ConfigError(
+            f"nats-server {_dotted(bus.server_version)} at {bus.server} is too old; allowed: "
+            f"{_dotted(OLDEST_SERVER)} and newer"
+        )
     for config in _streams(settings):
-        await _ensure_stream(bus, config)
+        await _ensure_stream(bus, config, placing_seconds)
 
 
 async def partition_count(bus: Bus) -> int:
@@ -161,15 +182,27 @@ def _sessions(settings: BusSettings) -> StreamConfig:
     return sessions
 
 
-async def _ensure_stream(bus: Bus, wanted: StreamConfig) -> None:
+async def _ensure_stream(bus: Bus, wanted: StreamConfig, placing_seconds: float) -> None:
     try:
         found = (await bus.stream_state(wanted.name)).config
     except NotFound:
-        await _apply(f"creating stream {wanted.name}", bus.js.add_stream, wanted)
-        return
-    _check_partitions(found, wanted)
-    if _differs(found, wanted):
-        await _apply(f"updating stream {wanted.name}", bus.js.update_stream, wanted)
+        doing, call = f"creating stream {wanted.name}", bus.js.add_stream
+    else:
+        _check_partitions(found, wanted)
+        if not _differs(found, wanted):
+            return
+        doing, call = f"updating stream {wanted.name}", bus.js.update_stream
+    give_up_at = monotonic() + placing_seconds
+    while True:
+        try:
+            with translated(doing):
+                await call(wanted)
+        except Retryable as error:
+            if not _may_be_placed_soon(error) or monotonic() > give_up_at:
+                raise _judged(error) from error
+        else:
+            return
+        await asyncio.sleep(_PLACING_PAUSE_SECONDS)
 
 
 def _differs(found: StreamConfig, wanted: StreamConfig) -> bool:
@@ -192,15 +225,18 @@ def _check_partitions(found: StreamConfig, wanted: StreamConfig) -> None:
         )
 
 
-async def _apply(
-    doing: str, call: Callable[[StreamConfig], Awaitable[object]], config: StreamConfig
-) -> None:
-    try:
-        with translated(doing):
-            await call(config)
-    except Retryable as error:
-        cause = error.__cause__
-        # 400 and 500 are the server's answers to a configuration it does not accept.
-        if getattr(cause, "code", None) in (400, 500):
-            raise ConfigError(f"{error}; the bus settings do not fit this server") from error
-        raise
+def _may_be_placed_soon(error: Retryable) -> bool:
+    return getattr(error.__cause__, "err_code", None) == _NO_PEERS and _OFFLINE not in str(error)
+
+
+def _judged(error: Retryable) -> Exception:
+    """Return `error`, as one of the configuration if the server will never do it."""
+    # 400 and 500 are the server's answers to a configuration it does not accept.
+    refused = getattr(error.__cause__, "code", None) in (400, 500)
+    if not refused or _OFFLINE in str(error):
+        return error
+    return ConfigError(f"{error}; the bus settings do not fit this server")
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus, Outgoing
 from agentsight_core.bus.failures import TooLarge
+from agentsight_core.bus.pace import Pace
 from agentsight_core.errors import Retryable
 from agentsight_core.spool.segments import SpooledFrame
 from agentsight_core.spool.spool import Spool
@@ -38,12 +39,18 @@ class Publisher:
     """Moves frames from a spool to the bus until it is cancelled; never gives a frame up."""
 
     def __init__(
-        self, spool: Spool, bus: Bus, stage: Stage, settings: PublisherSettings | None = None
+        self,
+        spool: Spool,
+        bus: Bus,
+        stage: Stage,
+        settings: PublisherSettings | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._spool = spool
         self._bus = bus
         self._stage = stage
         self._settings = settings or PublisherSettings()
+        self._pace = pace or Pace(lambda: 0)
         self._emptied = asyncio.Event()
         # Attempts that had to be repeated.
         self.retries = 0
@@ -90,6 +97,7 @@ class Publisher:
         )
         wait = self._settings.first_wait_seconds
         while True:
+            await self._pace.wait(len(entry.frame))
             try:
                 await self._bus.publish(message, self._settings.ack_seconds)
             except TooLarge:

@@ -12,6 +12,7 @@ from agentsight_core.config.section import SIZE, Bytes, Milliseconds, Port, Posi
 _KIB = 1024
 _MIB = 1024 * _KIB
 _GIB = 1024 * _MIB
+_MAX_LIMIT = 1_000_000_000
 
 # A token of a NATS subject: no dot, blank or wildcard.
 SubjectToken = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=63)]
@@ -36,6 +37,32 @@ class NodeConfig(Section):
     telemetry_port: Port = 9465
     """TCP port of the agent's own `/metrics`, `/ledger`, `/healthz` and `/readyz`;
     0 takes a free one."""
+
+
+class ClassLimitConfig(Section):
+    """Of what begins in a session; what is left out is counted, as *filtered*."""
+
+    per_second: Annotated[int, Field(ge=0, le=_MAX_LIMIT)] = 0
+    """At most so many are recorded of each session in a second; 0 is no limit."""
+
+    one_in: Annotated[int, Field(ge=1, le=_MAX_LIMIT)] = 1
+    """One in so many is recorded, chosen at random; 1 is all."""
+
+
+class LimitsConfig(Section):
+    """How much of each class is recorded; a session is told when that begins and has ended."""
+
+    files: ClassLimitConfig = ClassLimitConfig()
+    """Files that are opened, with all that goes through them, and changes of files."""
+
+    network: ClassLimitConfig = ClassLimitConfig()
+    """TCP connections and UDP flows, with all that is told of them."""
+
+    tls: ClassLimitConfig = ClassLimitConfig()
+    """Connections whose content is read, with TLS or without."""
+
+    stdio: ClassLimitConfig = ClassLimitConfig()
+    """Standard streams that are pipes: MCP servers, output of programs, lines of shells."""
 
 
 class CaptureConfig(Section):
@@ -72,6 +99,9 @@ class CaptureConfig(Section):
     output_bytes: Annotated[int, SIZE, Field(ge=0, le=_MIB)] = 0
     """Of what agents' processes write to pipes as standard output and error, and is no JSON-RPC, so
     many bytes of each program are kept; 0 keeps none."""
+
+    limits: LimitsConfig = LimitsConfig()
+    """Sampling and highest rates, by class."""
 
     max_body_bytes: PositiveBytes = 16 * _MIB
     """Longest HTTP body kept, after decompression, in bytes; longer ones are cut and marked."""
@@ -161,3 +191,7 @@ class SpoolConfig(Section):
 
     segment_bytes: PositiveBytes = 8 * _MIB
     """Size of one spool file in bytes."""
+
+    publish_bytes_per_s: Bytes = 64 * _MIB
+    """Most bytes that the agent sends to the bus in a second, also when the bus was away and much
+    has come together; 0 is no bound."""

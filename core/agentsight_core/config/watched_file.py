@@ -68,6 +68,10 @@ class WatchedFile:
             self._seen = self._taken = _identity(descriptor)
             os.close(descriptor)
 
+    def forget(self) -> None:
+        """Let the text that was polled last be new again."""
+        self._taken = None
+
     def _open(self) -> int | None:
         """Open the file; None while it is missing, which a replacement may need a moment for."""
         try:

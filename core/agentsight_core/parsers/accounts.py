@@ -22,6 +22,10 @@ class HttpSettings:
     max_early_response_bytes: int = 4 * 1024 * 1024
 
 
+# Content of an exchange whose bodies nobody wants.
+UNWANTED_BODY = "unwanted_body"
+
+
 class Accounts:
     """Where all bytes of a connection went: fed = parsed + skipped + still held."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agentsight_core.parsers.accounts import Accounts
+from agentsight_core.parsers.accounts import UNWANTED_BODY, Accounts
 from agentsight_core.parsers.codings import ContentDecoder
 from agentsight_core.parsers.exchanges import OpenExchange, Progress
 from agentsight_core.parsers.inbox import Inbox
@@ -48,6 +48,9 @@ class Content:
         wire_bytes = sum(end - start for start, end in spans)
         self.progress.bytes += wire_bytes
         decoder = self._decoder
+        if not self._exchange.bodies_wanted:
+            self._drop(wire_bytes, UNWANTED_BODY)
+            return None
         if decoder.stopped:
             self._drop(wire_bytes)
             return None
@@ -72,10 +75,11 @@ class Content:
 
     def end(self) -> None:
         """Say so if the coding of the body, which is over, is not."""
-        if self._decoder.ended_early:
+        if self._exchange.bodies_wanted and self._decoder.ended_early:
             self._exchange.note(f"{self._noun} body: the coded stream has no end")
 
-    def _drop(self, count: int) -> None:
+    def _drop(self, count: int, reason: str = "") -> None:
         """Move `count` bytes from the parsed ones to the skipped ones."""
-        self._accounts.skip("undecodable" if self._decoder.error else "body_limit", count)
+        reason = reason or ("undecodable" if self._decoder.error else "body_limit")
+        self._accounts.skip(reason, count)
         self._accounts.bytes_parsed -= count

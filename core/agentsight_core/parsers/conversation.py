@@ -80,6 +80,21 @@ class Conversation:
     def _pending_bytes(self) -> int:
         return sum(len(data) for _, data, _, _, _ in self._pending)
 
+    def leave_bodies(self, exchange: int) -> None:
+        """Make nothing more of the bodies of an exchange: they are framed and counted."""
+        if self._http is not None:
+            self._http.leave_bodies(exchange)
+
+    def takes_any_order(self, written: bool, count: int, other_count: int) -> bool:
+        """Whether it is all one which direction is fed first.
+
+        `count` bytes of the direction `written` come next, and `other_count` of the other one.
+        """
+        http = self._http
+        return isinstance(http, HttpConnection) and http.takes_any_order(
+            written, count, other_count
+        )
+
     def feed(
         self,
         written: bool,

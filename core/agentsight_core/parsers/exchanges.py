@@ -43,6 +43,8 @@ class OpenExchange:
     errors: list[str] = field(default_factory=list)
     # Fields behind the body of the response.
     trailers: Headers = ()
+    # False: its bodies are framed and counted, and nothing else.
+    bodies_wanted: bool = True
     # Messages that the bodies are made of, where they are: gRPC, WebSocket.
     request_messages: int = 0
     response_messages: int = 0
@@ -93,6 +95,12 @@ class OpenExchanges:
         self._open[exchange.index] = exchange
         self._next_index += 1
         return exchange
+
+    def leave_bodies(self, index: int) -> None:
+        """Make nothing more of the bodies of an exchange; of one that has ended there is none."""
+        exchange = self._open.get(index)
+        if exchange is not None:
+            exchange.bodies_wanted = False
 
     def last(self) -> OpenExchange | None:
         """Return the newest open exchange."""

@@ -48,6 +48,10 @@ class Body(Protocol):
         """
         ...
 
+    def lasts(self, count: int) -> bool:
+        """Whether it is sure to go on behind the next `count` bytes."""
+        ...
+
     @property
     def ends_with_connection(self) -> bool:
         """Whether the end of the connection is the regular end of this body."""
@@ -69,6 +73,10 @@ class LengthBody:
         spans = [(position, end)] if end > position else []
         return Taken(end, spans, done=self.remaining == 0)
 
+    def lasts(self, count: int) -> bool:
+        """See `Body`."""
+        return count < self.remaining
+
     def skip(self, lost: int) -> int:
         """See `Body`."""
         if lost < 0:
@@ -87,6 +95,11 @@ class CloseBody:
         """See `Body`."""
         end = len(buffer)
         return Taken(end, [(position, end)] if end > position else [])
+
+    def lasts(self, count: int) -> bool:
+        """See `Body`."""
+        del count
+        return True
 
     def skip(self, lost: int) -> int:
         """See `Body`: whatever is missing, what follows still belongs to the body."""
@@ -194,6 +207,10 @@ class ChunkedBody:
             if self._trailer_bytes > _MAX_TRAILER_BYTES:
                 taken.error = f"the trailers are longer than {_MAX_TRAILER_BYTES} bytes"
                 return
+
+    def lasts(self, count: int) -> bool:
+        """See `Body`."""
+        return count < self._remaining and not self._after_gap
 
     def skip(self, lost: int) -> int:
         """See `Body`: a gap within a chunk leaves the frame intact, others may be resumed."""

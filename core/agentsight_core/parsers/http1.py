@@ -42,6 +42,19 @@ class HttpConnection:
         """Go on with other bounds; what is beyond them already stays."""
         self._shared.settings = settings
 
+    def leave_bodies(self, exchange: int) -> None:
+        """Make nothing more of the bodies of an exchange: they are framed and counted."""
+        self._shared.exchanges.leave_bodies(exchange)
+
+    def takes_any_order(self, written: bool, count: int, other_count: int) -> bool:
+        """Whether the next bytes of both directions are inside of bodies that go on behind them."""
+        if self._sides is None:
+            return False
+        requests, responses = self._sides
+        if self._inboxes[written] is responses.inbox:
+            count, other_count = other_count, count
+        return requests.is_within_body(count) and responses.is_within_body(other_count)
+
     @property
     def role(self) -> Role:
         """Which end is watched, as far as the bytes have told."""

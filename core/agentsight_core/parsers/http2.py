@@ -41,6 +41,10 @@ class Http2Connection:
         """Go on with other bounds; what is beyond them already stays."""
         self._streams.settings = settings
 
+    def leave_bodies(self, exchange: int) -> None:
+        """Make nothing more of the bodies of an exchange: they are framed and counted."""
+        self._streams.exchanges.leave_bodies(exchange)
+
     @property
     def held_bytes(self) -> int:
         """Bytes that wait for more."""

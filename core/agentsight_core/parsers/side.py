@@ -118,6 +118,10 @@ class Side:
         """Whether the framing is lost."""
         return self.state is State.SEARCH
 
+    def is_within_body(self, count: int) -> bool:
+        """Whether the next `count` bytes are inside of a body that goes on behind them."""
+        return self.state is State.BODY and self._body is not None and self._body.lasts(count)
+
     @property
     def progress(self) -> Progress:
         """The progress of this direction of the current exchange."""

@@ -148,10 +148,12 @@ class GetLetterRequest(_message.Message):
     def __init__(self, number: _Optional[int] = ...) -> None: ...
 
 class ReplayLetterRequest(_message.Message):
-    __slots__ = ("number",)
+    __slots__ = ("number", "frame")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
     number: int
-    def __init__(self, number: _Optional[int] = ...) -> None: ...
+    frame: bytes
+    def __init__(self, number: _Optional[int] = ..., frame: _Optional[bytes] = ...) -> None: ...
 
 class ReplayLetterResponse(_message.Message):
     __slots__ = ()

@@ -144,7 +144,7 @@ class EventBatch(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "shell_input", "websocket_message", "file_changed", "net_sampled", "signal_sent", "limit_hit", "oom_killed", "gpu_used", "dns_answered")
+    __slots__ = ("boot_ns", "wall_ns", "session", "pid", "tid", "session_started", "session_ended", "process_forked", "process_executed", "process_exited", "http_request_started", "http_response_started", "http_body", "http_finished", "file_opened", "file_closed", "net_connected", "net_closed", "lost", "tick", "json_rpc_message", "process_output", "shell_input", "websocket_message", "file_changed", "net_sampled", "signal_sent", "limit_hit", "oom_killed", "gpu_used", "dns_answered", "gpu_sampled", "capture_limited")
     BOOT_NS_FIELD_NUMBER: _ClassVar[int]
     WALL_NS_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -176,6 +176,8 @@ class Event(_message.Message):
     OOM_KILLED_FIELD_NUMBER: _ClassVar[int]
     GPU_USED_FIELD_NUMBER: _ClassVar[int]
     DNS_ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    GPU_SAMPLED_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_LIMITED_FIELD_NUMBER: _ClassVar[int]
     boot_ns: int
     wall_ns: int
     session: int
@@ -207,7 +209,9 @@ class Event(_message.Message):
     oom_killed: OomKilled
     gpu_used: GpuUsed
     dns_answered: DnsAnswered
-    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., shell_input: _Optional[_Union[ShellInput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ..., file_changed: _Optional[_Union[FileChanged, _Mapping]] = ..., net_sampled: _Optional[_Union[NetClosed, _Mapping]] = ..., signal_sent: _Optional[_Union[SignalSent, _Mapping]] = ..., limit_hit: _Optional[_Union[LimitHit, _Mapping]] = ..., oom_killed: _Optional[_Union[OomKilled, _Mapping]] = ..., gpu_used: _Optional[_Union[GpuUsed, _Mapping]] = ..., dns_answered: _Optional[_Union[DnsAnswered, _Mapping]] = ...) -> None: ...
+    gpu_sampled: GpuSampled
+    capture_limited: CaptureLimited
+    def __init__(self, boot_ns: _Optional[int] = ..., wall_ns: _Optional[int] = ..., session: _Optional[int] = ..., pid: _Optional[int] = ..., tid: _Optional[int] = ..., session_started: _Optional[_Union[SessionStarted, _Mapping]] = ..., session_ended: _Optional[_Union[SessionEnded, _Mapping]] = ..., process_forked: _Optional[_Union[ProcessForked, _Mapping]] = ..., process_executed: _Optional[_Union[ProcessExecuted, _Mapping]] = ..., process_exited: _Optional[_Union[ProcessExited, _Mapping]] = ..., http_request_started: _Optional[_Union[HttpRequestStarted, _Mapping]] = ..., http_response_started: _Optional[_Union[HttpResponseStarted, _Mapping]] = ..., http_body: _Optional[_Union[HttpBody, _Mapping]] = ..., http_finished: _Optional[_Union[HttpFinished, _Mapping]] = ..., file_opened: _Optional[_Union[FileOpened, _Mapping]] = ..., file_closed: _Optional[_Union[FileClosed, _Mapping]] = ..., net_connected: _Optional[_Union[NetConnected, _Mapping]] = ..., net_closed: _Optional[_Union[NetClosed, _Mapping]] = ..., lost: _Optional[_Union[Lost, _Mapping]] = ..., tick: _Optional[_Union[Tick, _Mapping]] = ..., json_rpc_message: _Optional[_Union[JsonRpcMessage, _Mapping]] = ..., process_output: _Optional[_Union[ProcessOutput, _Mapping]] = ..., shell_input: _Optional[_Union[ShellInput, _Mapping]] = ..., websocket_message: _Optional[_Union[WebSocketMessage, _Mapping]] = ..., file_changed: _Optional[_Union[FileChanged, _Mapping]] = ..., net_sampled: _Optional[_Union[NetClosed, _Mapping]] = ..., signal_sent: _Optional[_Union[SignalSent, _Mapping]] = ..., limit_hit: _Optional[_Union[LimitHit, _Mapping]] = ..., oom_killed: _Optional[_Union[OomKilled, _Mapping]] = ..., gpu_used: _Optional[_Union[GpuUsed, _Mapping]] = ..., dns_answered: _Optional[_Union[DnsAnswered, _Mapping]] = ..., gpu_sampled: _Optional[_Union[GpuSampled, _Mapping]] = ..., capture_limited: _Optional[_Union[CaptureLimited, _Mapping]] = ...) -> None: ...
 
 class SessionStarted(_message.Message):
     __slots__ = ("root_pid", "root_start_boot_ns", "origin", "rule", "agent_name", "argv", "cwd", "exe", "uid", "container_id", "node", "cluster", "container")
@@ -638,6 +642,44 @@ class GpuUsed(_message.Message):
     synchronised_ns: int
     runtime: bool
     def __init__(self, launches: _Optional[int] = ..., copies: _Optional[int] = ..., copied_bytes: _Optional[int] = ..., allocations: _Optional[int] = ..., allocated_bytes: _Optional[int] = ..., frees: _Optional[int] = ..., synchronisations: _Optional[int] = ..., synchronised_ns: _Optional[int] = ..., runtime: _Optional[bool] = ...) -> None: ...
+
+class GpuSampled(_message.Message):
+    __slots__ = ("shares", "interval_ns")
+    SHARES_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_NS_FIELD_NUMBER: _ClassVar[int]
+    shares: _containers.RepeatedCompositeFieldContainer[GpuShare]
+    interval_ns: int
+    def __init__(self, shares: _Optional[_Iterable[_Union[GpuShare, _Mapping]]] = ..., interval_ns: _Optional[int] = ...) -> None: ...
+
+class GpuShare(_message.Message):
+    __slots__ = ("device_uuid", "device_name", "memory_bytes", "utilisation_percent", "device_memory_bytes", "device_utilisation_percent")
+    DEVICE_UUID_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_NAME_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UTILISATION_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_UTILISATION_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    device_uuid: str
+    device_name: str
+    memory_bytes: int
+    utilisation_percent: int
+    device_memory_bytes: int
+    device_utilisation_percent: int
+    def __init__(self, device_uuid: _Optional[str] = ..., device_name: _Optional[str] = ..., memory_bytes: _Optional[int] = ..., utilisation_percent: _Optional[int] = ..., device_memory_bytes: _Optional[int] = ..., device_utilisation_percent: _Optional[int] = ...) -> None: ...
+
+class CaptureLimited(_message.Message):
+    __slots__ = ("limit", "ended", "since_boot_ns", "over_rate", "not_sampled")
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    SINCE_BOOT_NS_FIELD_NUMBER: _ClassVar[int]
+    OVER_RATE_FIELD_NUMBER: _ClassVar[int]
+    NOT_SAMPLED_FIELD_NUMBER: _ClassVar[int]
+    limit: str
+    ended: bool
+    since_boot_ns: int
+    over_rate: int
+    not_sampled: int
+    def __init__(self, limit: _Optional[str] = ..., ended: _Optional[bool] = ..., since_boot_ns: _Optional[int] = ..., over_rate: _Optional[int] = ..., not_sampled: _Optional[int] = ...) -> None: ...
 
 class Lost(_message.Message):
     __slots__ = ("stage", "reason", "count", "unit", "first_boot_ns", "place")

@@ -146,7 +146,7 @@ class ConversationMessage(_message.Message):
     def __init__(self, hash: _Optional[bytes] = ..., role: _Optional[str] = ..., parts_json: _Optional[str] = ..., truncated: _Optional[bool] = ...) -> None: ...
 
 class SessionSummary(_message.Message):
-    __slots__ = ("agent_name", "node", "start_ns", "last_activity_ns", "ended", "turns", "llm_calls", "failed_llm_calls", "tool_calls", "failed_tool_calls", "processes", "files", "connections", "input_tokens", "output_tokens", "cost_usd", "unpriced_calls", "argv", "container_id", "cwd", "exit_code", "models")
+    __slots__ = ("agent_name", "node", "start_ns", "last_activity_ns", "ended", "turns", "llm_calls", "failed_llm_calls", "tool_calls", "failed_tool_calls", "processes", "files", "connections", "input_tokens", "output_tokens", "cost_usd", "unpriced_calls", "argv", "container_id", "cwd", "exit_code", "models", "failed_connections", "sent_bytes", "received_bytes", "sent_segments", "retransmitted_segments", "lost_segments", "round_trip_us", "least_round_trip_us")
     AGENT_NAME_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     START_NS_FIELD_NUMBER: _ClassVar[int]
@@ -169,6 +169,14 @@ class SessionSummary(_message.Message):
     CWD_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    FAILED_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SENT_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    RETRANSMITTED_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    LOST_SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    ROUND_TRIP_US_FIELD_NUMBER: _ClassVar[int]
+    LEAST_ROUND_TRIP_US_FIELD_NUMBER: _ClassVar[int]
     agent_name: str
     node: str
     start_ns: int
@@ -191,7 +199,15 @@ class SessionSummary(_message.Message):
     cwd: str
     exit_code: int
     models: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, agent_name: _Optional[str] = ..., node: _Optional[str] = ..., start_ns: _Optional[int] = ..., last_activity_ns: _Optional[int] = ..., ended: _Optional[bool] = ..., turns: _Optional[int] = ..., llm_calls: _Optional[int] = ..., failed_llm_calls: _Optional[int] = ..., tool_calls: _Optional[int] = ..., failed_tool_calls: _Optional[int] = ..., processes: _Optional[int] = ..., files: _Optional[int] = ..., connections: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., unpriced_calls: _Optional[int] = ..., argv: _Optional[_Iterable[str]] = ..., container_id: _Optional[str] = ..., cwd: _Optional[str] = ..., exit_code: _Optional[int] = ..., models: _Optional[_Iterable[str]] = ...) -> None: ...
+    failed_connections: int
+    sent_bytes: int
+    received_bytes: int
+    sent_segments: int
+    retransmitted_segments: int
+    lost_segments: int
+    round_trip_us: int
+    least_round_trip_us: int
+    def __init__(self, agent_name: _Optional[str] = ..., node: _Optional[str] = ..., start_ns: _Optional[int] = ..., last_activity_ns: _Optional[int] = ..., ended: _Optional[bool] = ..., turns: _Optional[int] = ..., llm_calls: _Optional[int] = ..., failed_llm_calls: _Optional[int] = ..., tool_calls: _Optional[int] = ..., failed_tool_calls: _Optional[int] = ..., processes: _Optional[int] = ..., files: _Optional[int] = ..., connections: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., unpriced_calls: _Optional[int] = ..., argv: _Optional[_Iterable[str]] = ..., container_id: _Optional[str] = ..., cwd: _Optional[str] = ..., exit_code: _Optional[int] = ..., models: _Optional[_Iterable[str]] = ..., failed_connections: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_segments: _Optional[int] = ..., retransmitted_segments: _Optional[int] = ..., lost_segments: _Optional[int] = ..., round_trip_us: _Optional[int] = ..., least_round_trip_us: _Optional[int] = ...) -> None: ...
 
 class LossRecord(_message.Message):
     __slots__ = ("stage", "reason", "count", "unit")

@@ -27,7 +27,7 @@ from agentsight_core.config.loading import config_path, merge_config
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.config.watched_file import WatchedFile
 from agentsight_core.config.yaml_file import YamlFile, parse_yaml, read_yaml_file
-from agentsight_core.errors import AgentSightError, ConfigError, Permanent
+from agentsight_core.errors import AgentSightError, ConfigError, Permanent, Retryable
 from agentsight_core.telemetry.logs import LogSettings, configure_logging
 
 _log = logging.getLogger(__name__)
@@ -68,6 +68,8 @@ class LiveConfig:
         self._offered = 0
         self._file_problems: list[str] = []
         self._generation_problems: list[str] = []
+        # What was refused last is no worse than the moment at which it was offered.
+        self._may_be_taken_later = False
         self._apply: Apply | None = None
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -133,6 +135,8 @@ class LiveConfig:
             self._file_problems = self._refused(f"{path}: is no UTF-8 text (byte {error.start})")
         else:
             self._file_problems = await self._take(file=file)
+            if self._may_be_taken_later:
+                self._file.forget()
             if self._generation_problems and not self._file_problems:
                 # It may fit this file: the next look at the bus offers it again.
                 self._offered = 0
@@ -146,6 +150,8 @@ class LiveConfig:
             return
         self._offered = generation.number
         self._generation_problems = await self._take(generation=generation)
+        if self._may_be_taken_later:
+            self._offered = 0
         if not self._generation_problems:
             self._remember()
 
@@ -167,12 +173,14 @@ class LiveConfig:
     ) -> list[str]:
         """Run with another file or generation; return the problems if that cannot be."""
         async with self._lock:
+            self._may_be_taken_later = False
             old = self._sources
             new = _Sources(old.environ, generation or old.generation, file or old.file)
             name = file.name if file else f"generation {new.generation.number}"
             try:
                 await self._switch(new.merged(), name)
             except AgentSightError as error:
+                self._may_be_taken_later = isinstance(error, Retryable)
                 return self._refused(name, error)
             self._sources = new
             self._changed.set()

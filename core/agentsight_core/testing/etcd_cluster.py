@@ -10,7 +10,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from agentsight_core.etcd.connection import EtcdSettings, connect
 from agentsight_core.etcd.keys import read_prefix
 from agentsight_core.runtime.tls import TlsFiles
 from agentsight_core.testing.certificates import Authority, Pair
+from agentsight_core.testing.ports import free_ports
 
 _START_SECONDS = 30.0
 
@@ -36,7 +36,7 @@ class EtcdCluster:
 
     def __init__(self, folder: Path, size: int, *, tls: bool) -> None:
         self._folder = folder
-        self._ports = _free_ports(2 * size)
+        self._ports = free_ports(2 * size)
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._pki: _Pki | None = None
         self._scheme = "https" if tls else "http"
@@ -170,14 +170,3 @@ async def running_etcd(
         yield cluster
     finally:
         await cluster.kill()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that are free now; all are held until all are known, so they differ."""
-    with contextlib.ExitStack() as stack:
-        ports = []
-        for _ in range(count):
-            held = stack.enter_context(socket.socket())
-            held.bind(("127.0.0.1", 0))
-            ports.append(int(held.getsockname()[1]))
-        return ports

@@ -3,8 +3,9 @@
 Prints "ready", then answers each line of its input with a line of JSON. `open N` makes N
 connections whose both ends are here, on memory BIOs (SSL_read_ex and SSL_write_ex of the system's
 libssl). `write I TIMES BYTES` writes on connection I, `say I TEXT` writes TEXT and lets the other
-end read it, `close I` frees both ends. `tcp N` opens N connections to itself over TCP with asyncio
-and answers with the server's port and with the client's port and the text of each.
+end read it, `echo I TIMES BYTES` does so and takes it back, again and again, `close I` frees both
+ends. `tcp N` opens N connections to itself over TCP with asyncio and answers with the server's port
+and with the client's port and the text of each.
 """
 
 import asyncio
@@ -82,6 +83,14 @@ class Pair:
             received += self.server.read(1 << 20)
         return len(received)
 
+    def echo(self, times, size):
+        for number in range(times):
+            data = b"%0*d" % (size, number)
+            self.client.write(data)
+            self.server.write(self.server.read(size))
+            assert self.client.read(size) == data
+        return times * size
+
 
 async def tcp(count, client_context, server_context):
     async def answer(reader, writer):
@@ -124,6 +133,8 @@ def main():
             answer = pairs[int(rest[0])].write(int(rest[1]), int(rest[2]))
         elif command == "say":
             answer = pairs[int(rest[0])].say(rest[1])
+        elif command == "echo":
+            answer = pairs[int(rest[0])].echo(int(rest[1]), int(rest[2]))
         elif command == "close":
             pairs[int(rest[0])] = None
             gc.collect()

@@ -1,8 +1,13 @@
-"""Posts each argument to $URL/v1/messages with the libcurl whose file is the first argument."""
+"""Posts each argument to $URL/v1/messages with the libcurl whose file is the first argument.
+
+With a path it takes its time, as libraries outside of the standard places are not known before they
+are mapped: a program is looked at 0.5 s after its exec.
+"""
 
 import ctypes
 import os
 import sys
+import time
 
 # curl/curl.h
 CURLOPT_POST_SIZE, CURLOPT_HTTP_VERSION, HTTP_1_1 = 60, 84, 2
@@ -19,6 +24,8 @@ def take(data: int, size: int, count: int, user: int) -> int:
 
 def main(library: str, *bodies: str) -> None:
     curl = ctypes.CDLL(library)
+    if "/" in library:
+        time.sleep(0.8)
     curl.curl_easy_init.restype = ctypes.c_void_p
     handle = ctypes.c_void_p(curl.curl_easy_init())
 

@@ -9,8 +9,15 @@ import h2.config
 import h2.connection
 import pytest
 from agentsight_agent.bpf.counters import ClassCounters
-from agentsight_agent.bpf.records import ConnectionClosed, ConnectionOpened, PayloadSource, TlsRun
+from agentsight_agent.bpf.records import (
+    ConnectionClosed,
+    ConnectionOpened,
+    PayloadSource,
+    TlsDuplex,
+    TlsRun,
+)
 from agentsight_agent.connections import Connections
+from agentsight_agent.duplex import in_turns
 from agentsight_agent.hosts import HostFilter
 from agentsight_agent.redact import CaptureMode, Redactor
 from agentsight_core.parsers.accounts import HttpSettings
@@ -71,6 +78,7 @@ class Watch:
     ledger: Ledger = field(default_factory=Ledger)
     muted: set[int] = field(default_factory=set)
     promote: bool = True
+    http: HttpSettings = field(default_factory=HttpSettings)
     now_ns: int = 1000
 
     def __post_init__(self) -> None:
@@ -80,7 +88,7 @@ class Watch:
             redactor,
             self,
             self.ledger,
-            HttpSettings(),
+            self.http,
             promote=self.promote,
         )
 
@@ -203,8 +211,22 @@ def test_the_fifth_request_of_a_stranger_is_not_read(watch: Watch) -> None:
     before = watch.bytes.emitted
     assert watch.exchange(OTHER) == []
     assert watch.bytes.emitted == before
-    assert watch.bytes.filtered == {"program is not watched": 2 * len(ANSWER) + len(OTHER)}
+    assert watch.bytes.filtered == {
+        "unwanted_body": 3 * len("hello"),
+        "program is not watched": 2 * len(ANSWER) + len(OTHER),
+    }
     assert watch.bytes.dropped == {}
+
+
+def test_a_long_download_of_a_stranger_is_not_read_to_its_end(watch: Watch) -> None:
+    watch.say(OTHER)
+    watch.say(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n", written=False)
+    for _ in range(16):
+        assert watch.muted == set()
+        watch.say(b"x" * 65536, written=False)
+    assert watch.muted == {1}
+    assert watch.bytes.dropped == {}
+    assert watch.bytes.unexplained == 0
 
 
 def test_a_connection_that_was_muted_comes_back_with_the_promotion(watch: Watch) -> None:
@@ -224,8 +246,75 @@ def test_only_the_heads_of_other_requests_are_kept(watch: Watch) -> None:
     watch.exchange(ASK)
     assert kinds(watch.exchange(OTHER)) == ["request_started", "response_started", "finished"]
     messages = watch.ledger.stage("http", "messages")
-    assert messages.filtered == {"body of no LLM call": 2}
+    # That of the request came in one piece with its head.
+    assert messages.filtered == {"unwanted_body": 1}
     assert messages.unexplained == 0
+    assert watch.bytes.filtered == {"unwanted_body": len("hello")}
+
+
+def test_bodies_that_nobody_wants_have_no_limit() -> None:
+    watch = Watch(http=HttpSettings(max_body_bytes=1000))
+    watch.exchange(ASK)
+    head = b"POST /upload HTTP/1.1\r\nhost: example.org\r\ncontent-length: 5000\r\n\r\n"
+    watch.say(head)
+    for _ in range(5):
+        assert watch.say(b"x" * 1000) == []
+    finished = watch.say(ANSWER, written=False)[-1].http_finished
+    assert finished.request_bytes == 5000
+    assert not finished.request_truncated
+    assert watch.bytes.dropped == {}
+    assert watch.bytes.filtered == {"unwanted_body": 5000 + len("hello")}
+    assert watch.bytes.unexplained == 0
+
+
+HEADS = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nhost: api.openai.com\r\ncontent-length: 50\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("heads_within", [False, True])
+def test_both_directions_at_once_give_what_their_turns_give(heads_within: bool) -> None:
+    asked, answered = [b"question %d" % number for number in range(3)], [b"answer 1234"] * 3
+    if heads_within:
+        asked, answered = [HEADS[0], *asked], [HEADS[1], *answered]
+    events = []
+    for at_once in (False, True):
+        watch = Watch()
+        if not heads_within:
+            watch.say(HEADS[0])
+            watch.say(HEADS[1], written=False)
+        sides = [
+            TlsRun(1, 0, PID, PID, 0, written, b"".join(said), starts(said), times, 0)
+            for written, said, times in (
+                (True, asked, range(100, 100 + 2 * len(asked), 2)),
+                (False, answered, range(101, 101 + 2 * len(answered), 2)),
+            )
+        ]
+        duplex = TlsDuplex(*sides)
+        if at_once:
+            events.append(watch.connections.duplex(duplex, 0))
+        else:
+            turns = in_turns(duplex)
+            events.append([event for run in turns for event in watch.connections.run(run, 0)])
+        assert watch.bytes.unexplained == 0
+    assert joined_bodies(events[0]) == joined_bodies(events[1]) != {}
+    # Inside of bodies one feed of each direction is enough.
+    assert heads_within or len(events[1]) == 2 < len(events[0])
+
+
+def starts(parts: list[bytes]) -> list[int]:
+    return [sum(map(len, parts[:number])) for number in range(len(parts))]
+
+
+def joined_bodies(events: list[pb.Event]) -> dict[int, bytes]:
+    """Return the content of all bodies by direction."""
+    bodies: dict[int, bytes] = {}
+    for event in events:
+        if event.HasField("http_body"):
+            body = event.http_body
+            bodies[body.direction] = bodies.get(body.direction, b"") + body.data
+    return bodies
 
 
 def test_the_serving_side_is_not_read(watch: Watch) -> None:

@@ -53,7 +53,7 @@ class Running:
             lambda pid: SESSION if pid == PID else 0,
             self.taken.extend,
             self.stage,
-            max_failures,
+            lambda: max_failures,
         )
 
 

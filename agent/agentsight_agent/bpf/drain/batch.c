@@ -206,21 +206,48 @@ static PyObject *make_run(struct batch *batch, const struct run *run)
 	return item;
 }
 
+/* The item that stands for run number `index`, which is no partner. */
+static PyObject *make_runs(struct batch *batch, int64_t index)
+{
+	const struct run *run = &batch->runs.runs[index];
+	PyObject *first = make_run(batch, run), *second;
+
+	if (!first || !run->interleaved)
+		return first;
+	second = make_run(batch, &batch->runs.runs[run->partner]);
+	if (!second) {
+		Py_DECREF(first);
+		return NULL;
+	}
+	return make_item(batch, TLS_DUPLEX, Py_BuildValue("(NN)", first, second));
+}
+
+/* Whether a run is in the item of its partner. */
+static bool is_within_duplex(const struct batch *batch, int64_t index)
+{
+	const struct run *run = &batch->runs.runs[index];
+
+	return run->is_partner && batch->runs.runs[run->partner].interleaved;
+}
+
 static PyObject *in_order(struct batch *batch)
 {
 	size_t count = batch->order.used / sizeof(int64_t), next_made = 0;
 	const int64_t *order = (const int64_t *)batch->order.data;
-	PyObject *items = PyList_New(count);
+	PyObject *items = PyList_New(0);
 
 	for (size_t i = 0; items && i < count; i++) {
 		PyObject *item;
 
-		if (order[i] >= 0)
-			item = make_run(batch, &batch->runs.runs[order[i]]);
-		else
+		if (order[i] < 0)
 			item = Py_XNewRef(PyList_GetItem(batch->made, next_made++));
-		if (!item || PyList_SetItem(items, i, item))
+		else if (is_within_duplex(batch, order[i]))
+			continue;
+		else
+			item = make_runs(batch, order[i]);
+		if (!item || PyList_Append(items, item))
 			Py_CLEAR(items);
+		Py_XDECREF(item);
 	}
 	return items;
 }

@@ -17,6 +17,7 @@
 /* The Python types of the items, in this order, called with positional arguments. */
 enum item_type {
 	TLS_RUN,
+	TLS_DUPLEX,
 	CONNECTION_OPENED,
 	CONNECTION_CLOSED,
 	PROCESS_RECORD,

@@ -6,6 +6,7 @@
 #include "gpu.h"
 #include "process.h"
 #include "signals.h"
+#include "syscalls.h"
 
 /* The components come last first. */
 void put_path(struct buffer *body, unsigned field, const struct path_area *area)
@@ -87,7 +88,7 @@ static enum body_field encode_signal(struct buffer *body, const struct signal_se
 
 static enum body_field encode_limit(struct buffer *body, const struct limit_hit *record)
 {
-	put_varint(body, 1, record->call);
+	put_varint(body, 1, number_on_x86(record->call));
 	put_signed(body, 2, record->error);
 	put_varint(body, 3, record->count);
 	return LIMIT_HIT;

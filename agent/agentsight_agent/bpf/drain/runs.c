@@ -59,16 +59,41 @@ static struct run *begin_run(struct runs *runs, const struct tls_record *record,
 		.written = record->header.type == RECORD_TLS_WRITTEN,
 		.first_piece = -1,
 		.last_piece = -1,
+		.partner = -1,
+		.newest = runs->run_count - 1,
 		.next_in_slot = next_in_slot,
 	};
 	return run;
 }
 
-static bool continues(const struct run *run, const struct tls_record *record)
+static bool goes_on(const struct runs *runs, int32_t first, const struct tls_record *record)
 {
-	return !record->lost_bytes && run->session == record->header.session &&
-	       run->written == (record->header.type == RECORD_TLS_WRITTEN) &&
-	       run->bytes + record->length <= UINT32_MAX;
+	return first >= 0 && !record->lost_bytes &&
+	       runs->runs[first].session == record->header.session;
+}
+
+/* The run of the record's direction, begun if there is none yet, next to `first`; -1: too long. */
+static int32_t partner_for(struct runs *runs, int32_t first, const struct tls_record *record,
+			   bool *began)
+{
+	struct run *head = &runs->runs[first];
+	int32_t index = first;
+
+	if (head->written != (record->header.type == RECORD_TLS_WRITTEN))
+		index = head->partner;
+	*began = index < 0;
+	if (*began) {
+		index = runs->run_count;
+		begin_run(runs, record, -1);
+		runs->runs[index].is_partner = true;
+		runs->runs[index].partner = first;
+		head->partner = index;
+	} else if (runs->runs[index].bytes + record->length > UINT32_MAX) {
+		return -1;
+	}
+	head->interleaved |= !*began && head->newest != index;
+	head->newest = index;
+	return index;
 }
 
 static void add_piece(struct runs *runs, struct run *run, const struct tls_record *record)
@@ -92,24 +117,23 @@ static void add_piece(struct runs *runs, struct run *run, const struct tls_recor
 
 bool runs_add(struct runs *runs, const struct tls_record *record, bool *began)
 {
-	struct run *run = NULL;
-	int32_t *place;
+	int32_t *place, index = -1;
 
 	if (!grow((void **)&runs->runs, &runs->run_room, runs->run_count, sizeof(*runs->runs)) ||
 	    !grow((void **)&runs->pieces, &runs->piece_room, runs->piece_count,
 		  sizeof(*runs->pieces)))
 		return false;
 	place = place_of(runs, record->connection);
-	if (*place >= 0 && continues(&runs->runs[*place], record))
-		run = &runs->runs[*place];
-	*began = !run;
-	if (!run) {
+	if (goes_on(runs, *place, record))
+		index = partner_for(runs, *place, record, began);
+	if (index < 0) {
 		int32_t after = *place >= 0 ? runs->runs[*place].next_in_slot : -1;
 
-		*place = runs->run_count;
-		run = begin_run(runs, record, after);
+		*began = true;
+		*place = index = runs->run_count;
+		begin_run(runs, record, after);
 	}
-	add_piece(runs, run, record);
+	add_piece(runs, &runs->runs[index], record);
 	return true;
 }
 

@@ -2,7 +2,8 @@
 /*
  * Joins the TLS records of a batch to runs: consecutive bytes of one connection and direction.
  *
- * Nothing is copied before the batch ends; pieces point into the ring.
+ * The two directions of a connection are partners. Both begin anew where bytes are missing or the
+ * session changes. Nothing is copied before the batch ends; pieces point into the ring.
  */
 #pragma once
 
@@ -27,6 +28,14 @@ struct run {
 	size_t bytes;
 	uint32_t piece_count;
 	int32_t first_piece, last_piece;
+	/* The run of the other direction, or -1. */
+	int32_t partner;
+	/* Of the first of two partners: which of them came last, and whether the bytes of both
+	 * came in turns. */
+	int32_t newest;
+	bool interleaved;
+	/* The second of two partners. */
+	bool is_partner;
 	/* Index of the next current run in the same slot, or -1. */
 	int32_t next_in_slot;
 };
@@ -38,7 +47,7 @@ struct runs {
 	size_t run_count, run_room;
 	struct piece *pieces;
 	size_t piece_count, piece_room;
-	/* Connection to its current run. */
+	/* Connection to its current run, the first of two partners. */
 	int32_t slots[RUN_SLOTS];
 };
 

@@ -79,6 +79,18 @@ def test_sums_of_a_file_that_stays_open_and_of_a_duplicate_are_added(span_with):
     assert span.attributes["agentsight.file.written_bytes"] == 13
 
 
+def test_a_file_that_was_open_already_has_its_path_and_sums_and_is_no_opening(span_with):
+    span, found = span_with(
+        ("file_opened", pb.FileOpened(directory="/work/log", flags=0o2001, result=1)),
+        ("file_closed", pb.FileClosed(fd=1, written_bytes=12, writes=1)),
+    )
+    ((_, attributes),) = span.events
+    assert attributes["file.path"] == "/work/log"
+    assert attributes["agentsight.file.written_bytes"] == 12
+    assert attributes["agentsight.file.found_open"]
+    assert span.attributes["agentsight.files"] == found.summaries[-1].files == 0
+
+
 def test_a_connection_tells_how_it_did_and_what_ended_it(span_with):
     quality = {"sent_segments": 100, "retransmitted_segments": 5, "round_trip_us": 40_000}
     span, found = span_with(
@@ -94,6 +106,35 @@ def test_a_connection_tells_how_it_did_and_what_ended_it(span_with):
     assert attributes["error.type"] == "ECONNRESET"
     assert span.attributes["agentsight.connection.retransmitted_segments"] == 5
     assert found.total("agentsight.connection.segments", **{"agentsight.kind": "again"}) == 5
+
+
+def test_a_session_has_the_sums_of_its_connections_open_or_closed(span_with):
+    def tcp(socket: int, **sums: int) -> pb.NetClosed:
+        return pb.NetClosed(socket=socket, **sums)
+
+    first = {"round_trip_us": 1000, "least_round_trip_us": 900}
+    _, found = span_with(
+        ("net_connected", pb.NetConnected(socket=1)),
+        ("net_connected", pb.NetConnected(socket=2, error=errno.ECONNREFUSED)),
+        ("net_sampled", tcp(1, sent_bytes=10, sent_segments=1, **first)),
+        ("net_sampled", tcp(1, sent_bytes=30, sent_segments=3, lost_segments=1, **first)),
+        ("net_connected", pb.NetConnected(socket=3)),
+        ("net_closed", tcp(3, sent_bytes=5, received_bytes=7, sent_segments=1, round_trip_us=5000)),
+        ("net_connected", pb.NetConnected(socket=4)),
+        ("net_sampled", tcp(4, sent_bytes=2, sent_segments=2, retransmitted_segments=1)),
+        ("net_closed", tcp(4, sent_bytes=3, sent_segments=2, retransmitted_segments=1)),
+    )
+    summary = found.summaries[-1]
+    assert (summary.connections, summary.failed_connections) == (4, 1)
+    assert (summary.sent_bytes, summary.received_bytes) == (38, 7)
+    assert (summary.sent_segments, summary.retransmitted_segments) == (6, 1)
+    assert summary.lost_segments == 1
+    # Three segments at 1 ms, one at 5 ms; the last connection was not measured.
+    assert summary.round_trip_us == 2000
+    assert summary.least_round_trip_us == 900
+    (session,) = found.named("session demo-agent")
+    assert session.attributes["agentsight.connection.sent_bytes"] == 38
+    assert session.attributes["agentsight.connection.round_trip_us"] == 2000
 
 
 def test_signals_limits_and_kills_for_memory_are_events(span_with):
@@ -117,6 +158,26 @@ def test_signals_limits_and_kills_for_memory_are_events(span_with):
     assert found.total("agentsight.oom_kills") == 1
 
 
+def test_limits_of_the_recording_are_events_and_what_they_left_out_is_counted(span_with):
+    began = pb.CaptureLimited(limit="files")
+    ended = pb.CaptureLimited(limit="files", ended=True, over_rate=50, not_sampled=4)
+    span, found = span_with(("capture_limited", began), ("capture_limited", ended))
+    about = {"agentsight.capture.limit": "files"}
+    assert span.events == [
+        ("capture_limited", {**about, "agentsight.capture.state": "began"}),
+        (
+            "capture_limited",
+            {
+                **about,
+                "agentsight.capture.state": "ended",
+                "agentsight.capture.rate": 50,
+                "agentsight.capture.sampled": 4,
+            },
+        ),
+    ]
+    assert found.total("agentsight.capture.left_out", **{"agentsight.kind": "rate"}) == 50
+
+
 def test_driver_and_runtime_of_a_gpu_are_not_added_up(span_with):
     span, found = span_with(
         ("gpu_used", pb.GpuUsed(launches=10, runtime=True)),
@@ -126,6 +187,41 @@ def test_driver_and_runtime_of_a_gpu_are_not_added_up(span_with):
     assert span.attributes["agentsight.gpu.launches"] == 20
     assert span.attributes["agentsight.gpu.copied_bytes"] == 5
     assert found.total("agentsight.gpu.use", **{"agentsight.kind": "launches"}) == 20
+
+
+def test_shares_of_gpus_are_on_the_span_with_the_calls(span_with):
+    def share(uuid: str, memory: int, percent: int | None, whole: int | None) -> pb.GpuShare:
+        return pb.GpuShare(
+            device_uuid=uuid,
+            device_name=f"Model {uuid[-1]}",
+            memory_bytes=memory,
+            utilisation_percent=percent,
+            device_utilisation_percent=whole,
+        )
+
+    second = 1_000_000_000
+    both = [share("GPU-b", 3 << 30, 50, 90), share("GPU-a", 1 << 30, 0, None)]
+    span, found = span_with(
+        ("gpu_used", pb.GpuUsed(launches=12)),
+        ("gpu_sampled", pb.GpuSampled(shares=[share("GPU-b", 1 << 30, None, 80)])),
+        ("gpu_sampled", pb.GpuSampled(shares=both, interval_ns=2 * second)),
+        ("gpu_sampled", pb.GpuSampled(shares=both[:1], interval_ns=2 * second)),
+    )
+    assert {
+        key.removeprefix("agentsight.gpu."): value
+        for key, value in span.attributes.items()
+        if key.startswith("agentsight.gpu.")
+    } == {
+        "launches": 12,
+        "device_uuids": ["GPU-a", "GPU-b"],
+        "device_names": ["Model a", "Model b"],
+        "peak_memory_bytes": 4 << 30,
+        "mean_utilisation": 0.3333,
+        "peak_utilisation": 0.5,
+        "device_mean_utilisation": 0.8667,
+    }
+    busy = found.total("agentsight.gpu.use", **{"agentsight.kind": "busy_ns"})
+    assert busy == 2 * second
 
 
 def test_a_peer_has_the_name_that_it_was_the_last_answer_for(span_with):

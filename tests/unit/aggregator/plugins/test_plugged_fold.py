@@ -196,3 +196,13 @@ def test_the_worker_keeps_the_frame_and_says_what_failed() -> None:
     again = folding.frame(8, frame, replayed=True, plugin="one")
     assert again.outcome is Outcome.FOLDED
     assert all(finding.edge.method for finding in again.findings), "only the plugin saw it again"
+
+
+def test_limits_change_while_plugins_run() -> None:
+    limits = Limits(seconds=0.1, failures=100)
+    fold = PluggedFold(build_fold(), ["one"], lambda _: Raising(), limits)
+    folded(fold, log())
+    assert fold.plugins == {"one": True}
+    limits.failures = 1
+    folded(fold, log())
+    assert fold.plugins == {"one": False}

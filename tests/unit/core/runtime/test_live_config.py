@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from agentsight_core.bus.generations import Generation
 from agentsight_core.config.models import AgentSightConfig
-from agentsight_core.errors import ConfigError
+from agentsight_core.errors import ConfigError, Retryable
 from agentsight_core.runtime.live_config import ConfigCollector, LiveConfig
 
 
@@ -116,3 +116,21 @@ async def test_what_was_applied_is_there_after_a_restart(live: LiveConfig, file:
     damaged = LiveConfig("agent", file, {})
     assert (damaged.generation, damaged.config.capture.mode) == (0, "metadata")
     assert damaged.problems
+
+
+async def test_what_only_the_moment_forbids_is_tried_again(file: Path) -> None:
+    refusals = [Retryable("the bus does not answer")] * 2
+
+    async def apply(config: AgentSightConfig) -> None:
+        if config.capture.mode != "metadata" and refusals:
+            raise refusals.pop()
+
+    live = LiveConfig("agent", file, {})
+    live.serve(apply)
+    await live.offer(Generation(1, {"capture": {"mode": "none"}}))
+    assert live.problems == ["the bus does not answer"]
+    await change(live, file, "capture: {mode: redacted}")
+    assert live.config.capture.mode == "metadata"
+    await live.look_at_file()
+    await live.offer(Generation(1, {"capture": {"mode": "none"}}))
+    assert (live.config.capture.mode, live.generation, live.problems) == ("none", 1, [])
