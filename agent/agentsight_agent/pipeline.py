@@ -19,6 +19,7 @@ from agentsight_agent.bpf.records import (
     Drained,
     Item,
     PayloadSource,
+    ProcessEffect,
     ProcessRecord,
     Segment,
     TlsDuplex,
@@ -44,6 +45,10 @@ class ProcessFollower(Protocol):
 
     def set_wall_offset(self, wall_offset_ns: int) -> None:
         """Take what Unix time is ahead of boot time."""
+        ...
+
+    def session_of(self, pid: int) -> int:
+        """Return the session of a process, 0 if it is in none."""
         ...
 
     def on_process(self, record: ProcessRecord) -> list[pb.Event]:
@@ -79,6 +84,8 @@ class Pipeline:
         self._drain = ledger.stage("drain", "records")
         # Losses that have been told to the aggregators, by stage and reason.
         self._told: dict[tuple[str, str], int] = {}
+        # Effects in this batch of processes in no session.
+        self._strangers = 0
 
     def take(self, drained: Drained, wall_offset_ns: int) -> None:
         """Work off one batch."""
@@ -95,7 +102,8 @@ class Pipeline:
                 # of its first request is to name the peer.
                 self._connections.opened(peer)
             self._take_item(item, wall_offset_ns)
-        self._drain.emitted += drained.records
+        self._drain.emitted += drained.records - self._strangers
+        self._strangers = 0
 
     def publish(self, events: Iterable[pb.Event]) -> None:
         """Put events that did not come from the ring into frames."""
@@ -145,17 +153,12 @@ class Pipeline:
 
     def _take_item(self, item: Item, wall_offset_ns: int) -> None:
         match item:
-            case TlsRun() if item.source >= PayloadSource.STDIO:
-                self.publish(self._streams.run(item, wall_offset_ns))
-            case TlsRun():
-                self.publish(self._connections.run(item, wall_offset_ns))
-            case TlsDuplex() if item.first.source >= PayloadSource.STDIO:
-                for run in in_turns(item):
-                    self.publish(self._streams.run(run, wall_offset_ns))
-            case TlsDuplex():
-                self.publish(self._connections.duplex(item, wall_offset_ns))
+            case TlsRun() | TlsDuplex():
+                self._take_plaintext(item, wall_offset_ns)
             case Segment():
                 self._frames.add_encoded(item.session, item.data, item.count, Rank.EFFECTS)
+            case ProcessEffect():
+                self._take_effect(item)
             case ProcessRecord():
                 self._take_process(item, wall_offset_ns)
             case ConnectionOpened():
@@ -165,6 +168,18 @@ class Pipeline:
                 self.publish(self._streams.closed(item, wall_offset_ns))
             case _:
                 assert_never(item)
+
+    def _take_plaintext(self, item: TlsRun | TlsDuplex, wall_offset_ns: int) -> None:
+        match item:
+            case TlsRun() if item.source >= PayloadSource.STDIO:
+                self.publish(self._streams.run(item, wall_offset_ns))
+            case TlsRun():
+                self.publish(self._connections.run(item, wall_offset_ns))
+            case TlsDuplex() if item.first.source >= PayloadSource.STDIO:
+                for run in in_turns(item):
+                    self.publish(self._streams.run(run, wall_offset_ns))
+            case TlsDuplex():
+                self.publish(self._connections.duplex(item, wall_offset_ns))
 
     def _take_process(self, record: ProcessRecord, wall_offset_ns: int) -> None:
         # The connections first: an exit may end the session, and they belong to it.
@@ -178,6 +193,16 @@ class Pipeline:
             self._listener.on_exec(record.pid)
         elif record.kind == "exited":
             self._listener.on_exit(record.pid)
+
+    def _take_effect(self, effect: ProcessEffect) -> None:
+        session = self._tracker.session_of(effect.pid)
+        if not session:
+            self._strangers += 1
+            self._drain.filter("not in a session")
+            return
+        event = pb.Event.FromString(effect.event)
+        event.session = session
+        self._frames.add_events([event])
 
     def _redact_argv(self, event: pb.Event) -> None:
         match event.WhichOneof("body"):

@@ -46,6 +46,13 @@ class ReplayFormat(enum.StrEnum):
     summary = "summary"
 
 
+class TraceFormat(enum.StrEnum):
+    """Traces of other systems that `replay` reads."""
+
+    dtrace = "dtrace"
+    etw = "etw"
+
+
 Capture = Annotated[
     str | None,
     typer.Option("--capture", metavar="MODE", help="none, metadata, redacted or full."),
@@ -153,11 +160,34 @@ def replay(
             help="spans: one JSON object a line; tree: for people; summary: one JSON object.",
         ),
     ] = ReplayFormat.tree,
+    source: Annotated[
+        TraceFormat | None,
+        typer.Option("--from", help="Take the files for traces of that kind; else they tell."),
+    ] = None,
+    root: Annotated[
+        int | None,
+        typer.Option(metavar="PID", help="The process that begins the session of a trace."),
+    ] = None,
 ) -> None:
-    """Analyze recordings without root: ours, HAR 1.2 of browsers and proxies, AgentSight's JSON."""
-    from agentsight_cli import replay as command
+    """Analyze recordings without root.
 
-    raise typer.Exit(command.run(files, form.value))
+    Ours, HAR 1.2 of browsers and proxies, AgentSight's JSON, traces of DTrace and ETW.
+    """
+    from agentsight_cli import replay as command
+    from agentsight_cli.recordings import ReadAs
+
+    read_as = ReadAs(source.value if source else None, root)
+    raise typer.Exit(command.run(files, form.value, read_as=read_as))
+
+
+@app.command()
+def tracer(
+    system: Annotated[TraceFormat, typer.Argument(help="dtrace for macOS, etw for Windows.")],
+) -> None:
+    """Print the script that records a trace on another system; how it is run stands in it."""
+    from agentsight_agent.backends.traces.formats import FORMATS
+
+    print(FORMATS[system.value].script.read_text(), end="")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agentsight_aggregator.fold import build_fold
 from agentsight_core.config import AgentSightConfig
+from agentsight_core.errors import ConfigError
 from agentsight_core.telemetry.links import Link, close_ledger
 
 from agentsight_cli import output as out
@@ -30,8 +31,10 @@ def run(
 ) -> int:
     """Record `command` and show the result ("tree", "json", "nothing"); return its exit status.
 
-    `proxy`: without probes, by a recording proxy.
+    `proxy`: without probes, by a recording proxy; so it is where there is no eBPF.
     """
+    if not proxy and sys.platform != "linux":
+        proxy = _without_probes(sys.platform)
     path = file or Path(time.strftime("agentsight-%Y%m%d-%H%M%S.rec"))
     # Each of them imports what only it needs: the proxy runs where there is no eBPF.
     if proxy:
@@ -43,6 +46,18 @@ def run(
         _show(path, recorded, show)
     print(f"agentsight: the recording is {path}", file=sys.stderr)
     return recorded.exit_status
+
+
+def _without_probes(platform: str) -> bool:
+    """Say what there is without eBPF and return True: the proxy; raise ConfigError on Windows."""
+    if platform == "win32":
+        raise ConfigError(
+            "record does not run on Windows: `agentsight tracer etw` prints a script that records "
+            "with ETW, and `agentsight replay` reads its trace"
+        )
+    more = "; `agentsight tracer dtrace` prints a script that sees more" * (platform == "darwin")
+    print(f"agentsight: no eBPF on {platform}: watching by --proxy{more}", file=sys.stderr)
+    return True
 
 
 def _show(path: Path, recorded: Recorded, show: str) -> None:

@@ -19,7 +19,7 @@ from agentsight_core.recordings.records import Damage
 from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_cli import output, summary, tree
-from agentsight_cli.recordings import read_events
+from agentsight_cli.recordings import BY_ITSELF, ReadAs, read_events
 
 FORMATS = ("spans", "tree", "summary")
 
@@ -27,8 +27,9 @@ FORMATS = ("spans", "tree", "summary")
 class Replay:
     """Folds files one after the other, and keeps account of them."""
 
-    def __init__(self, fold: PartitionFold) -> None:
+    def __init__(self, fold: PartitionFold, read_as: ReadAs = BY_ITSELF) -> None:
         self._fold = fold
+        self._read_as = read_as
         self.ledger = Ledger()
         self._events = self.ledger.stage("recording", "events")
         # One sentence for each file that could not be read to its end.
@@ -49,7 +50,7 @@ class Replay:
     def _file(self, name: str) -> Iterator[pb.Finding]:
         damage = Damage()
         try:
-            for event in read_events(name, damage):
+            for event in read_events(name, damage, self._read_as):
                 self._events.received += 1
                 self._events.emitted += 1
                 if event.HasField("lost"):
@@ -67,13 +68,15 @@ class Replay:
             )
 
 
-def run(names: list[str], form: str, stream: TextIO | None = None) -> int:
+def run(
+    names: list[str], form: str, stream: TextIO | None = None, read_as: ReadAs = BY_ITSELF
+) -> int:
     """Write what `names` hold in the format `form` to `stream` (stdout); return the exit status.
 
     2 when a file could not be read or is malformed; the others are shown nevertheless.
     """
     out = stream or sys.stdout
-    replay = Replay(build_fold())
+    replay = Replay(build_fold(), read_as)
     findings = replay.findings(names)
     if form == "spans":
         write_spans(findings, out)

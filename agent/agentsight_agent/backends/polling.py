@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import psutil
 from agentsight_core.pb import events_pb2 as pb
 
+from agentsight_agent.backends.items import process_record
 from agentsight_agent.bpf.records import ProcessRecord
 
 _SECOND_NS = 1_000_000_000
@@ -75,7 +76,7 @@ class PolledProcesses:
         # As the kernel names it: by the path that is executed, symbolic links not followed.
         done.comm = argv[0].rpartition("/")[2][:15]
         done.uid = process.uids().real if hasattr(process, "uids") else 0
-        return [_record("executed", event)]
+        return [process_record("executed", event)]
 
     def root_ended(self, exit_status: int, now_ns: int) -> list[ProcessRecord]:
         """Note that the root has ended, with a status of `os.waitstatus_to_exitcode`."""
@@ -86,7 +87,7 @@ class PolledProcesses:
         event.process_exited.exit_code = max(exit_status, 0)
         event.process_exited.exit_signal = max(-exit_status, 0)
         event.process_exited.duration_ns = max(0, now_ns - root.start_boot_ns)
-        return [_record("exited", event)]
+        return [process_record("exited", event)]
 
     def _find(self) -> dict[int, tuple[psutil.Process, int]]:
         """Return the root and all that descend from it or from whom it had started, by pid."""
@@ -117,7 +118,7 @@ class PolledProcesses:
         event = self._event(process.pid, min(start_ns, now_ns))
         event.process_forked.parent_pid = parent
         event.process_forked.start_boot_ns = start_ns
-        return [_record("forked", event)]
+        return [process_record("forked", event)]
 
     def _executed(self, seen: _Seen, now_ns: int) -> list[ProcessRecord]:
         """Return a record if the process has another program than at the last look."""
@@ -138,7 +139,7 @@ class PolledProcesses:
         except _GONE:
             return []
         seen.argv, seen.exe = argv, done.exe
-        return [_record("executed", event)]
+        return [process_record("executed", event)]
 
     def _gone(self, pid: int, now_ns: int) -> list[ProcessRecord]:
         if pid == self._root_pid:
@@ -147,7 +148,7 @@ class PolledProcesses:
         event = self._event(pid, now_ns)
         event.process_exited.duration_ns = max(0, now_ns - seen.start_boot_ns)
         event.process_exited.status_unknown = True
-        return [_record("exited", event)]
+        return [process_record("exited", event)]
 
     def _event(self, pid: int, boot_ns: int) -> pb.Event:
         return pb.Event(boot_ns=boot_ns, wall_ns=boot_ns + self._offset_ns, pid=pid, tid=pid)
@@ -158,8 +159,3 @@ def _is_zombie(process: psutil.Process) -> bool:
         return process.status() == psutil.STATUS_ZOMBIE
     except _GONE:
         return True
-
-
-def _record(kind: str, event: pb.Event) -> ProcessRecord:
-    assert kind in {"forked", "executed", "exited"}
-    return ProcessRecord(kind, 0, event.pid, event.boot_ns, 0, event.SerializeToString())  # type: ignore[arg-type]

@@ -12,14 +12,12 @@ from agentsight_core.parsers.http1 import HttpSettings
 from agentsight_core.recordings.frames import FrameSink
 from agentsight_core.telemetry.ledger import Ledger
 
-from agentsight_agent.backends.backend import Backend, NoSwitches
+from agentsight_agent.backends.backend import Backend
+from agentsight_agent.backends.pipeline import make_pipeline
 from agentsight_agent.backends.tree import ProcessTree
-from agentsight_agent.connections import Connections
 from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
 from agentsight_agent.frames import FrameWriter, Identity
-from agentsight_agent.pipeline import Pipeline, ProcessListener
 from agentsight_agent.redact import Redactor
-from agentsight_agent.stdio import StdioStreams
 
 # The stages of such a recording, in the order of the way of an event.
 STAGES = (
@@ -49,16 +47,7 @@ class BackendWatcher:
             ledger.stage(name, unit)
         identity = Identity(node.agent_id, time.time_ns(), node.name, node.cluster)
         self._frames = FrameWriter(identity, sink, ledger.stage("events", "events"))
-        off = NoSwitches()
-        self._pipeline = Pipeline(
-            tree,
-            Connections(tree, redactor, off, ledger, http, promote=False),
-            StdioStreams(tree, redactor, off, ledger),
-            redactor,
-            self._frames,
-            ProcessListener(on_exec=_nothing, on_exit=_nothing),
-            ledger,
-        )
+        self._pipeline = make_pipeline(tree, redactor, self._frames, ledger, http)
 
     async def run(self, stop: asyncio.Event, period_s: float) -> None:
         """Drain every `period_s` until `stop` is set."""
@@ -81,8 +70,3 @@ class BackendWatcher:
         self.drain()
         self._pipeline.stop(boot_ns(), wall_offset_ns())
         await self._sink.drain()
-
-
-def _nothing(pid: int) -> None:
-    """Keep no probes where there are none."""
-    del pid

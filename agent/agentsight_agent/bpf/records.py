@@ -114,9 +114,26 @@ class Segment:
     data: bytes
 
 
-Item: TypeAlias = TlsRun | TlsDuplex | ConnectionOpened | ConnectionClosed | ProcessRecord | Segment
+@dataclass(slots=True)
+class ProcessEffect:
+    """A file or network event of a process, from a back end that does not know sessions."""
 
-# The order that the drain expects.
+    pid: int
+    # A serialized agentsight.v1.Event.
+    event: bytes
+
+
+Item: TypeAlias = (
+    TlsRun
+    | TlsDuplex
+    | ConnectionOpened
+    | ConnectionClosed
+    | ProcessRecord
+    | Segment
+    | ProcessEffect
+)
+
+# The order that the drain in C expects, which gives no ProcessEffect: the kernel knows sessions.
 ITEM_TYPES = (TlsRun, TlsDuplex, ConnectionOpened, ConnectionClosed, ProcessRecord, Segment)
 
 

@@ -49,8 +49,9 @@ def agent_name(exe: str, argv: Sequence[str], comm: str) -> str:
     """Return the product if executable or arguments tell ("claude-code"), else the program's name.
 
     For an interpreter that is the name of its script or module (`python foo.py`: "foo"), else
-    `comm`, else the executable's. `exe` may be empty.
+    `comm`, else the executable's. `exe` may be empty. Paths may be those of Windows.
     """
+    exe, argv = _slashes(exe), [_slashes(argument) for argument in argv]
     first = argv[0] if argv else exe
     interpreted = any(_INTERPRETER.match(_base(path)) for path in (first, exe))
     script = _script(argv) if interpreted else ""
@@ -59,6 +60,11 @@ def agent_name(exe: str, argv: Sequence[str], comm: str) -> str:
         if product:
             return product
     return _plain(script) or comm or _base(first)
+
+
+def is_product(name: str) -> bool:
+    """Tell whether a name that `agent_name` has returned is that of an agent product."""
+    return name in _PRODUCTS.values()
 
 
 def _script(argv: Sequence[str]) -> str:
@@ -97,6 +103,13 @@ def _plain(script: str) -> str:
     if names and names[-1] in _ANONYMOUS and telling and len(names) > 1:
         return telling[-1]
     return names[-1] if names else ""
+
+
+def _slashes(path: str) -> str:
+    """Return a path of Windows as others are written, without the ending of programs."""
+    if "\\" not in path and not path.endswith(".exe"):
+        return path
+    return path.replace("\\", "/").removesuffix(".exe")
 
 
 def _base(path: str) -> str:

@@ -187,3 +187,49 @@ def test_a_malformed_entry_of_a_har_is_named_with_its_place(
     assert (
         "one.har: log.entries[0]: 1 records lost at har: malformed entry" in capsys.readouterr().err
     )
+
+
+TRACES = HAR_FILES.parent / "traces"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "spans"),
+    [
+        ("session.dtrace", "dtrace", {"chat claude-example", "execute_tool bash", "sh"}),
+        ("session.etw.xml", "etw", {"session codex", "cmd.exe"}),
+    ],
+)
+def test_traces_of_other_systems(tmp_path: Path, name: str, kind: str, spans: set[str]) -> None:
+    file = str(TRACES / name)
+    status, found = run([file])
+    assert status == 0
+    assert spans < set(names_of(found))
+    zipped = write(tmp_path, "trace.gz", gzip.compress((TRACES / name).read_bytes()))
+    assert run([zipped]) == (0, found)
+    out = io.StringIO()
+    told = recordings.ReadAs(trace_format=kind)
+    assert replay.run([file], "spans", out, told) == 0
+    assert [json.loads(line) for line in out.getvalue().splitlines()] == found
+
+
+def test_a_trace_without_a_known_agent_asks_for_its_root(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = str(TRACES / "session.etw.xml")
+    assert replay.run([file], "tree", io.StringIO(), recordings.ReadAs(root_pid=7)) == 2
+    assert "no program executed by 7 in this trace: `--root PID`" in capsys.readouterr().err
+    out = io.StringIO()
+    assert replay.run([file], "summary", out, recordings.ReadAs(root_pid=4102)) == 0
+    assert json.loads(out.getvalue())["processes"] == 1
+
+
+def test_what_a_tracer_lost_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    run([str(TRACES / "session.dtrace")])
+    assert "3 records lost at trace: drops" in capsys.readouterr().err
+
+
+def test_utf_16_of_powershell(tmp_path: Path) -> None:
+    text = (TRACES / "session.etw.xml").read_text()
+    _, found = run([str(TRACES / "session.etw.xml")])
+    _, again = run([write(tmp_path, "trace.xml", text.encode("utf-16"))])
+    assert names_of(again) == names_of(found) != []

@@ -6,11 +6,11 @@ Must not forward bytes and must not know what they mean.
 from __future__ import annotations
 
 import time
-from array import array
 from dataclasses import dataclass
 
 import psutil
 
+from agentsight_agent.backends.items import one_piece
 from agentsight_agent.backends.polling import PolledProcesses
 from agentsight_agent.backends.proxy.routes import Upstream
 from agentsight_agent.bpf.records import (
@@ -19,7 +19,6 @@ from agentsight_agent.bpf.records import (
     Drained,
     Item,
     PayloadSource,
-    TlsRun,
 )
 from agentsight_agent.enrich.boot import boot_ns
 
@@ -88,10 +87,7 @@ class ProxyBackend:
     def passed(self, connection: int, data: bytes, *, written: bool) -> None:
         """Note that plaintext went by."""
         found = self._connections[connection]
-        offsets, times = memoryview(array("I", [0])), memoryview(array("Q", [boot_ns()]))
-        run = TlsRun(
-            connection, 0, found.pid, found.pid, 0, written, data, offsets, times, 0, found.source
-        )
+        run = one_piece(connection, found.pid, written, data, boot_ns(), source=found.source)
         self._items.append(run)
 
     def closed(self, connection: int) -> None:

@@ -28,6 +28,9 @@ from agentsight_agent.enrich.agent_names import agent_name
         ("/usr/bin/node", ["node", "index.js"], "index"),
         ("/root/.bun/bin/bun", ["bun", "run", "agent.ts"], "agent"),
         ("/bin/bash", ["-bash"], "bash"),
+        (r"\Device\HarddiskVolume3\npm\claude.exe", ["claude"], "claude-code"),
+        ("node.exe", [r"C:\nodejs\node.exe", r"C:\node_modules\@openai\codex\codex.js"], "codex"),
+        ("python.exe", ["python.exe", "-m", "triage.cli"], "triage"),
         ("/usr/bin/curl", ["curl", "https://api.example/goose"], "curl"),
         # A directory that happens to be called like a product.
         ("/usr/bin/python3.11", ["python", "/home/u/goose/train.py"], "train"),
