@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import yaml
+from agentsight_core.bus import subjects
 from agentsight_core.testing.cluster.cluster import patiently
 from agentsight_core.testing.conditions import eventually
 
@@ -50,7 +51,13 @@ async def test_the_configuration_changes_under_load_and_bad_ones_are_refused(run
             )
             assert status == 0, text
             await cluster.flows()
+        it.happens()
+        status, text = await config(cluster, "set", "bus.findings_max_age_s", "7200")
+        assert status == 0, text
         await patiently(partial(everybody_runs_the_newest, cluster), 30)
+        async with cluster.bus() as bus:
+            # Who leads has done it.
+            assert (await bus.stream_state(subjects.FINDINGS)).config.max_age == 7200
         for key, value in (("aggregator.checkpoint_interval_ms", "soon"), ("colour", "blue")):
             it.happens()
             status, text = await config(cluster, "set", key, value)
