@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from agentsight_aggregator.worker.answers import Answer, Answers
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus, Outgoing
 from agentsight_core.bus.export_positions import exported_up_to
@@ -83,6 +84,40 @@ async def test_sink_that_is_away_gets_everything_later(tmp_path: Path) -> None:
     assert sink.got == methods
     assert sink.calls == 5 + 100 // SETTINGS.batch + 1
     assert (stage.emitted, stage.held, stage.unexplained) == (100, 0, 0)
+
+
+async def test_findings_that_expired_while_the_sink_was_away_are_counted(tmp_path: Path) -> None:
+    sink, ledger = Receiver(), Ledger()
+    async with running_bus(tmp_path, BusSettings(partitions=2)) as running:
+        bus = running.bus
+        await answer(bus, 0, ["0", "1"])
+        async with exporting(bus, sink, ledger.stage("first", "findings")) as runner:
+            await runner.settle()
+        for numbers in (["2", "3", "4"], ["5"], ["6", "7"]):
+            await answer(bus, 0, numbers)
+            await answer(bus, 1, ["of another partition"])
+        await bus.js.purge_stream(subjects.FINDINGS, seq=9)
+        sixth = await bus.get(subjects.FINDINGS, 9)
+        assert Finding.FromString(sixth.data).edge.method == "6"
+        stage = ledger.stage("second", "findings")
+        async with exporting(bus, sink, stage) as runner:
+            await runner.settle()
+        again = ledger.stage("third", "findings")
+        await answer(bus, 0, ["8"])
+        async with exporting(bus, sink, again) as runner:
+            await runner.settle()
+    assert sink.got == ["0", "1", "6", "7", "8"]
+    assert (stage.received, stage.emitted, stage.dropped) == (6, 2, {"expired": 4})
+    assert (stage.unexplained, again.emitted, again.dropped) == (0, 1, {})
+
+
+async def answer(bus: Bus, partition: int, methods: Sequence[str]) -> None:
+    """Write findings as the owner of the partition does."""
+    answers = Answers(bus, partition, "test")
+    await answers.read_last()
+    places = [(answers.place[0] + 1, ordinal) for ordinal in range(1, len(methods) + 1)]
+    findings = [Finding(session=1, edge=Edge(method=method)) for method in methods]
+    await answers.append([Answer(*one) for one in zip(places, findings, strict=True)])
 
 
 async def test_refused_findings_are_dead_letters_and_the_others_arrive(tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ class Answers:
         self._writer = writer
         self._filter = subjects.findings_filter(partition)
         self._last_sequence = 0
+        # Number of the last finding.
+        self._number = 0
         # What was answered last; everything up to it must not be written again.
         self.place: Place = (0, 0)
         # Findings too large for the bus, replaced by a loss record.
@@ -68,6 +70,7 @@ class Answers:
         last = await self._bus.last(subjects.FINDINGS, self._filter)
         if last is not None:
             self._last_sequence = last.sequence
+            self._number = subjects.finding_number(last.headers)
             self.place = _place(last)
 
     async def append(self, answers: Sequence[Answer]) -> int:
@@ -76,8 +79,10 @@ class Answers:
         Raises Fenced, Retryable.
         """
         new = [answer for answer in answers if answer.place > self.place]
-        for batch in _batches([self._message(answer) for answer in new]):
+        numbered = enumerate(new, start=self._number + 1)
+        for batch in _batches([self._message(answer, number) for number, answer in numbered]):
             await self._append_batch(batch)
+            self._number += len(batch)
         return len(new)
 
     async def _append_batch(self, batch: list[tuple[Place, Outgoing]]) -> None:
@@ -108,8 +113,8 @@ class Answers:
             return True
         raise Fenced(f"partition {self._partition} has another owner: {error}") from error
 
-    def _message(self, answer: Answer) -> tuple[Place, Outgoing]:
-        sequence, number = answer.place
+    def _message(self, answer: Answer, number: int) -> tuple[Place, Outgoing]:
+        sequence, ordinal = answer.place
         finding = answer.finding
         data = finding.SerializeToString(deterministic=True)
         if len(data) + _HEADER_BYTES > self._bus.max_payload_bytes:
@@ -118,7 +123,8 @@ class Answers:
             self.too_large += 1
         headers = {
             # A finding has no id for the server to compare: the fence is what keeps it single.
-            subjects.INPUT: f"{sequence}.{number}",
+            subjects.INPUT: f"{sequence}.{ordinal}",
+            subjects.NUMBER: str(number),
             subjects.WRITER: self._writer,
         }
         subject = subjects.finding_subject(self._partition, finding)

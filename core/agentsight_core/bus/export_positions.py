@@ -28,6 +28,8 @@ class _Record(msgspec.Struct):
     # The member that exports; a claim of it that nobody else has, "" when it was given back.
     member: str
     claim: str
+    # Number of the finding there (subjects.NUMBER); 0: unknown.
+    number: int = 0
 
 
 class ExportPosition:
@@ -41,29 +43,34 @@ class ExportPosition:
         self._revision = 0
         # Recorded, as far as this member knows.
         self.position = 0
+        self.number = 0
 
     async def look(self) -> str:
         """Read the position; return the member that holds it, "" if nobody does, or this one."""
         record = await self._read()
         self.position = record.position if record else 0
+        self.number = record.number if record else 0
         if record is None or not record.claim or record.member == self._member:
             return ""
         return record.member
 
     async def claim(self) -> None:
         """Take the position as it was at the last look; raises PositionTaken if it has changed."""
-        await self._write(self.position, self._claim)
+        await self._write(self.position, self.number, self._claim)
 
-    async def record(self, position: int) -> None:
-        """Write that everything up to `position` is exported; raises PositionTaken, Retryable."""
-        await self._write(position, self._claim)
+    async def record(self, position: int, number: int) -> None:
+        """Write that everything up to `position`, the finding `number`, is exported.
 
-    async def release(self, position: int) -> None:
+        Raises PositionTaken, Retryable.
+        """
+        await self._write(position, number, self._claim)
+
+    async def release(self, position: int, number: int) -> None:
         """Write the last position and give it back; raises PositionTaken, Retryable."""
-        await self._write(position, "")
+        await self._write(position, number, "")
 
-    async def _write(self, position: int, claim: str) -> None:
-        data = msgspec.json.encode(_Record(position, self._member, claim))
+    async def _write(self, position: int, number: int, claim: str) -> None:
+        data = msgspec.json.encode(_Record(position, self._member, claim, number))
         try:
             message = Outgoing(self._subject, data)
             self._revision = await self._bus.append([message], self._subject, self._revision)
@@ -80,7 +87,7 @@ class ExportPosition:
             except SequenceConflict as again:
                 # A write of ours without an answer is still on its way through the servers.
                 raise Retryable(f"{self._subject} is being written: {again}") from again
-        self.position = position
+        self.position, self.number = position, number
 
     async def _read(self) -> _Record | None:
         found = await self._bus.last(_BUCKET, self._subject)

@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from agentsight_core.bus import subjects
-from agentsight_core.bus.connection import Bus
+from agentsight_core.bus.connection import Bus, StoredMessage
 from agentsight_core.bus.export_positions import ExportPosition
 from agentsight_core.bus.failures import NotFound
 from agentsight_core.bus.reading import read_page
@@ -62,6 +63,8 @@ class PartitionExport:
         # Up to here the sink has everything; up to there findings are known to be.
         self._done = 0
         self._written = 0
+        # Number of the last finding that the sink has; 0: unknown.
+        self._number = 0
         self._told = asyncio.Event()
         self._progress = asyncio.Condition()
         # Findings that the sink does not have, as of the last look.
@@ -135,7 +138,10 @@ class PartitionExport:
         await self._position.claim()
         self._holds = True
         # After a failure more may be exported than could be recorded.
-        self._done = max(self._done, self._position.position)
+        if self._position.position > self._done:
+            self._done, self._number = self._position.position, self._position.number
+            # Another holder has exported meanwhile.
+            await self._notify()
         last = await self._bus.last(subjects.FINDINGS, self._filter)
         self._written = max(self._written, last.sequence if last else 0)
         if self._written < self._done:
@@ -153,7 +159,7 @@ class PartitionExport:
 
     async def _export_forever(self) -> None:
         if self._position.position < self._done:
-            await self._position.record(self._done)
+            await self._position.record(self._done, self._number)
         wait = _REPLICA_SECONDS
         while self._is_wanted():
             self._told.clear()
@@ -167,8 +173,14 @@ class PartitionExport:
             )
             self.behind = len(page.messages) + page.pending
             if page.messages:
-                await self._sink.deliver(page.messages, self._attempt, self._settled)
-                await self._position.record(self._done)
+                self._note_expired(page.messages[0])
+                numbers = {
+                    one.sequence: subjects.finding_number(one.headers) for one in page.messages
+                }
+                await self._sink.deliver(
+                    page.messages, self._attempt, partial(self._settled, numbers)
+                )
+                await self._position.record(self._done, self._number)
                 self.behind -= len(page.messages)
                 wait = _REPLICA_SECONDS
                 await self._notify()
@@ -190,8 +202,17 @@ class PartitionExport:
         finally:
             self._sending = False
 
-    def _settled(self, sequence: int) -> None:
-        self._done = max(self._done, sequence)
+    def _note_expired(self, first: StoredMessage) -> None:
+        """Count the findings that are missing before `first`."""
+        number = subjects.finding_number(first.headers)
+        if 0 < self._number < number - 1:
+            self._sink.lose("expired", number - 1 - self._number)
+            # Not once more if `first` is not delivered now.
+            self._number = number - 1
+
+    def _settled(self, numbers: Mapping[int, int], sequence: int) -> None:
+        if sequence > self._done:
+            self._done, self._number = sequence, numbers[sequence]
 
     async def _release(self) -> None:
         if not self._holds:
@@ -212,7 +233,7 @@ class PartitionExport:
     async def _released(self) -> Retryable | None:
         """Give the position back; return why that may work a moment later."""
         try:
-            await self._position.release(self._done)
+            await self._position.release(self._done, self._number)
         except Retryable as error:
             return error
         return None

@@ -82,6 +82,12 @@ class Sink:
         """Make no attempt any more."""
         self.is_on = False
 
+    def lose(self, reason: str, count: int) -> None:
+        """Count `count` findings that the sink will never have."""
+        _log.error("exporter %s: %d findings are lost: %s", self.name, count, reason)
+        self._stage.received += count
+        self._stage.drop(reason, count)
+
     async def deliver(
         self, messages: Sequence[StoredMessage], attempt: Attempt, settled: Callable[[int], None]
     ) -> None:

@@ -6,6 +6,7 @@ Must not talk to the bus.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from agentsight_core import ids
 from agentsight_core.pb import events_pb2 as pb
@@ -31,6 +32,9 @@ TTL = "Nats-TTL"
 
 # On a finding: which input it answers, "<sequence in EVENTS>.<ordinal among the findings of it>".
 INPUT = "Agentsight-Input"
+# On a finding: its number in its partition, from 1. One that is missing has expired. Who takes the
+# partition when no numbered finding is there begins anew.
+NUMBER = "Agentsight-Number"
 # On a finding: who wrote it, so that a writer knows its own after a lost answer.
 WRITER = "Agentsight-Writer"
 # On an event frame: sent again from the dead letters, its number was seen before.
@@ -113,6 +117,12 @@ def finding_subject(partition: int, finding: Finding) -> str:
     """Return the subject of `finding`: findings.<partition>.<session>.<kind>."""
     kind = finding.WhichOneof("body") or "none"
     return f"findings.{partition}.{ids.session_text(finding.session)}.{kind}"
+
+
+def finding_number(headers: Mapping[str, str]) -> int:
+    """Return the number that a finding has in its partition, 0 without one."""
+    text = headers.get(NUMBER, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def findings_filter(partition: int) -> str:
