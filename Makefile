@@ -111,7 +111,7 @@ sbom: setup-dev ## CycloneDX lists of what is in the images of `make images`, in
 .PHONY: test-deploy
 test-deploy: setup-dev ## images, compose and a cluster in containers, with a real Docker (installed if need be)
 	@$(SUDO) scripts/setup_docker.sh
-	@$(PYTEST) tests/deploy tests/cluster -m docker
+	@$(PYTEST) tests/deploy tests/cluster tests/bpf -m docker
 
 .PHONY: test-jaeger
 test-jaeger: setup-dev ## a real Jaeger v2 reads our spans; JAEGER_BIN=… names it, nothing brings it along

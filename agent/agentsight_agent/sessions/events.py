@@ -5,10 +5,13 @@ Pure: must not read anything.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from agentsight_core.pb import events_pb2 as pb
 
 from agentsight_agent.enrich.boot import Node
 from agentsight_agent.enrich.container_state import NONE, Container
+from agentsight_agent.enrich.mounts import Place
 from agentsight_agent.enrich.procfs import Process
 from agentsight_agent.sessions.session import Session
 
@@ -73,6 +76,15 @@ class SessionEvents:
                 container_id=process.container_id,
                 already_running=True,
             )
+        )
+        return event
+
+    def mounts(self, process: Process, places: Iterable[Place], boot_ns: int) -> pb.Event:
+        """Return the event that says where the files of a process's container are."""
+        event = self._event(boot_ns, process.session, process.pid)
+        event.container_mounts.container_id = process.container_id
+        event.container_mounts.places.extend(
+            pb.MountPlace(path=place.path, host_path=place.host_path) for place in places
         )
         return event
 

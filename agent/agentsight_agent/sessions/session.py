@@ -43,3 +43,5 @@ class Session:
     exit_signal: int = 0
     # Processes that /proc does not have; on the second time they are taken for gone.
     missing: set[int] = field(default_factory=set)
+    # Containers of which it has been told where their files are.
+    placed: set[str] = field(default_factory=set)

@@ -16,6 +16,7 @@ from agentsight_agent.enrich import procfs
 from agentsight_agent.enrich.agent_names import agent_name
 from agentsight_agent.enrich.boot import Node
 from agentsight_agent.enrich.container_state import Container, Containers
+from agentsight_agent.enrich.mounts import read_places
 from agentsight_agent.enrich.processes import ProcessTable
 from agentsight_agent.enrich.procfs import Process
 from agentsight_agent.sessions.events import SessionEvents
@@ -238,6 +239,7 @@ class SessionTracker:
         container = self._container(root)
         events = [self._events.started(session, root, boot_ns, origin, rule_name, container)]
         self._admit(session, root)
+        events += self._place(session, root, boot_ns)
         events.append(executed or self._events.already_running(root, boot_ns))
         if executed is not None:
             executed.session = ident
@@ -272,8 +274,19 @@ class SessionTracker:
                 process = procfs.read_process(pid, self._proc)
                 if process is not None and pid not in self._processes:
                     self._admit(session, process)
+                    events += self._place(session, process, boot_ns)
                     events.append(self._events.already_running(process, boot_ns))
         return events
+
+    def _place(self, session: Session, process: Process, boot_ns: int) -> list[pb.Event]:
+        """Say once of each container of a session where its files are on the host."""
+        if not process.container_id or process.container_id in session.placed:
+            return []
+        places = read_places(process.pid, self._proc)
+        if not places:
+            return []  # it is gone; another process will tell
+        session.placed.add(process.container_id)
+        return [self._events.mounts(process, places, boot_ns)]
 
     # ---- what the kernel tells ----
 
@@ -308,7 +321,7 @@ class SessionTracker:
         self._processes.admit(process, ident)
         session.live.add(event.pid)
         self._hush(process)
-        return [event]
+        return [*self._place(session, process, event.boot_ns), event]
 
     def _on_stranger(self, event: pb.Event) -> list[pb.Event]:
         process = self._processes.note_stranger(event)

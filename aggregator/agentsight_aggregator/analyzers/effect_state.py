@@ -23,6 +23,8 @@ class FileEffect(msgspec.Struct, tag="file"):
     mapped_for_writing: bool = False
     # The process has not opened it while it was watched: inherited, received, opened before.
     found_open: bool = False
+    # Of a process in a container, as the host sees it; "" = not known, or it does not.
+    host_path: str = ""
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -76,6 +78,9 @@ class ChangeEffect(msgspec.Struct, tag="change"):
     error: int = 0
     # What goes with the operation: mode, uid, gid, length_bytes.
     details: dict[str, int] = {}
+    # As in FileEffect.
+    host_path: str = ""
+    new_host_path: str = ""
 
 
 class MarkEffect(msgspec.Struct, tag="mark"):

@@ -12,6 +12,7 @@ from agentsight_core.pb import events_pb2 as events
 
 from agentsight_aggregator.analyzers.effect_state import ChangeEffect, FileEffect
 from agentsight_aggregator.analyzers.findings import Attributes
+from agentsight_aggregator.analyzers.host_paths import Places, on_host
 from agentsight_aggregator.analyzers.placing import newest, note
 from agentsight_aggregator.analyzers.state import ProcessState
 
@@ -22,13 +23,15 @@ _O_TRUNC = 0o1000
 _O_APPEND = 0o2000
 
 
-def take_file_opened(process: ProcessState, item: events.Event, limit: int) -> None:
+def take_file_opened(process: ProcessState, item: events.Event, limit: int, places: Places) -> None:
     """Note that `process` opened a file, failed to, or uses one that was open already."""
     opened = item.file_opened
     process.files += opened.result >= 0 and not found_open(opened)
+    path = absolute(opened.directory, opened.path)
     effect = FileEffect(
         time_ns=item.wall_ns,
-        path=absolute(opened.directory, opened.path),
+        path=path,
+        host_path=on_host(path, places),
         fd=max(opened.result, -1),
         flags=opened.flags,
         error=min(opened.result, 0),
@@ -62,14 +65,19 @@ def take_file_closed(process: ProcessState, item: events.Event, limit: int) -> N
     effect.mapped_for_writing |= done.mapped_for_writing
 
 
-def take_file_changed(process: ProcessState, item: events.Event, limit: int) -> ChangeEffect:
+def take_file_changed(
+    process: ProcessState, item: events.Event, limit: int, places: Places
+) -> ChangeEffect:
     """Note that `process` changed a name, right or length, or failed to."""
     done = item.file_changed
+    path, new_path = _subject(done), absolute(done.new_directory, done.new_path)
     effect = ChangeEffect(
         time_ns=item.wall_ns,
         operation=_operation(done.operation),
-        path=_subject(done),
-        new_path=absolute(done.new_directory, done.new_path),
+        path=path,
+        new_path=new_path,
+        host_path=on_host(path, places),
+        new_host_path=on_host(new_path, places),
         error=min(done.result, 0),
         details=_details(done),
     )
@@ -146,6 +154,8 @@ def file_attributes(effect: FileEffect) -> Attributes:
         attributes["agentsight.file.flags"] = flags
     if effect.error:
         attributes["error.type"] = errno.errorcode.get(-effect.error, str(-effect.error))
+    if effect.host_path:
+        attributes["agentsight.file.host_path"] = effect.host_path
     if effect.found_open:
         attributes["agentsight.file.found_open"] = True
     if effect.mapped_for_writing:
@@ -161,8 +171,12 @@ def change_attributes(effect: ChangeEffect) -> Attributes:
         "file.path": effect.path,
         "agentsight.file.operation": effect.operation,
     }
-    if effect.new_path:
-        attributes["agentsight.file.new_path"] = effect.new_path
+    more = {
+        "host_path": effect.host_path,
+        "new_path": effect.new_path,
+        "new_host_path": effect.new_host_path,
+    }
+    attributes |= {f"agentsight.file.{name}": text for name, text in more.items() if text}
     for name, value in effect.details.items():
         attributes[f"agentsight.file.{name}"] = oct(value) if name == "mode" else value
     if effect.error:

@@ -13,6 +13,7 @@ from agentsight_aggregator.analyzers import (
     connection_effects,
     file_effects,
     gpu_use,
+    host_paths,
     marks,
     network_totals,
     peer_names,
@@ -50,6 +51,7 @@ class Processes:
             "gpu_sampled": self._gpu_sampled,
             "dns_answered": self._answered,
             "capture_limited": self._limited,
+            "container_mounts": self._mounted,
         }
 
     def begin_root(self, session: SessionState, event: pb.Event) -> None:
@@ -137,17 +139,25 @@ class Processes:
 
     def _file_opened(self, session: SessionState, event: pb.Event) -> None:
         opened = event.file_opened
-        file_effects.take_file_opened(self._owner(session, event), event, self._limit)
+        process = self._owner(session, event)
+        places = session.places.get(process.container_id, ())
+        file_effects.take_file_opened(process, event, self._limit, places)
         if file_effects.found_open(opened):
             return
         session.totals.files += opened.result >= 0
         self._count(session, "agentsight.files", "ok" if opened.result >= 0 else "error")
 
+    def _mounted(self, session: SessionState, event: pb.Event) -> None:
+        mounts = event.container_mounts
+        session.places[mounts.container_id] = host_paths.take_places(mounts)
+
     def _file_closed(self, session: SessionState, event: pb.Event) -> None:
         file_effects.take_file_closed(self._owner(session, event), event, self._limit)
 
     def _file_changed(self, session: SessionState, event: pb.Event) -> None:
-        effect = file_effects.take_file_changed(self._owner(session, event), event, self._limit)
+        process = self._owner(session, event)
+        places = session.places.get(process.container_id, ())
+        effect = file_effects.take_file_changed(process, event, self._limit, places)
         labels = (
             ("agentsight.file.operation", effect.operation),
             ("agentsight.result", "error" if effect.error else "ok"),

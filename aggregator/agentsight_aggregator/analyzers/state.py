@@ -298,6 +298,8 @@ class SessionState(msgspec.Struct):
     by_pid: dict[int, int] = {}
     # Address to the name that it was last the answer for; the oldest is forgotten first.
     names: dict[str, str] = {}
+    # By container: (path in it, path on the host or ""), the longest first.
+    places: dict[str, tuple[tuple[str, str], ...]] = {}
     # Serials whose cause is not decided yet.
     undecided: list[int] = []
     retrying: dict[bytes, Placed] = {}

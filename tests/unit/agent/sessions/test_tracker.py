@@ -107,6 +107,26 @@ def test_exec_gets_what_the_kernel_could_not_say(world) -> None:
     assert tracker.process(101).argv == ("/bin/ls", "-l")
 
 
+def test_it_is_told_once_where_the_files_of_each_container_are(world, kinds) -> None:
+    def add(pid: int, cgroup: str, parent: int) -> None:
+        world.proc.add(pid, "/bin/agent", cgroup=cgroup, parent=parent)
+        (world.proc.root / str(pid) / "mountinfo").write_text("1 0 0:5 / / rw - overlay x rw\n")
+
+    add(1, "0::/\n", 0)
+    add(100, f"0::/docker/{CONTAINER}\n", 1)
+    add(101, f"0::/docker/{CONTAINER}\n", 100)
+    events = world.tracker().promote(100, 1)
+    assert kinds(events) == [
+        "session_started",
+        "container_mounts",
+        "process_executed",
+        "process_executed",
+    ]
+    assert events[1].container_mounts == pb.ContainerMounts(
+        container_id=CONTAINER, places=[pb.MountPlace(path="/", host_path="/")]
+    )
+
+
 def test_exec_of_a_vanished_process_keeps_its_container(world) -> None:
     world.proc.add(100, "/bin/agent", cgroup=f"0::/docker/{CONTAINER}\n")
     tracker = world.tracker()

@@ -65,3 +65,37 @@ def test_an_image_by_digest_and_one_without_tag_stay_whole() -> None:
     for image in ("acme/web@sha256:" + "ab" * 32, "acme/web"):
         found = places(findings_of(build_fold(), log_in(pb.Container(image=image)).events))
         assert found[0] == {"container.image.name": [image]}
+
+
+def test_files_of_a_process_in_a_container_have_the_path_of_the_host_beside_theirs(run) -> None:
+    log = AgentLog()
+    log.start(0)
+    log.add(
+        1,
+        300,
+        process_executed=pb.ProcessExecuted(
+            argv=["worker"], exe="/bin/worker", container_id="c0ffee", start_boot_ns=1
+        ),
+    )
+    places = [("/", "/docker/merged"), ("/work", "/home/me"), ("/work/ram", "")]
+    mounts = [pb.MountPlace(path=path, host_path=host) for path, host in places]
+    log.add(1, 300, container_mounts=pb.ContainerMounts(container_id="c0ffee", places=mounts))
+    for path in ("/work", "/work/a", "/workshop", "/work/ram/x", "relative"):
+        log.add(2, 300, file_opened=pb.FileOpened(path=path, result=3))
+    moved = pb.FileChanged(operation="FILE_OPERATION_RENAMED", path="/work/a", new_path="/b")
+    log.add(3, 300, file_changed=moved)
+    log.add(4, 300, process_exited=pb.ProcessExited())
+    log.end(20)
+    (span,) = run(log).named("worker")
+    seen = [
+        (event["file.path"], event.get("agentsight.file.host_path", ""))
+        for _, event in span.events[:5]
+    ]
+    assert seen == [
+        ("/work", "/home/me"),
+        ("/work/a", "/home/me/a"),
+        ("/workshop", "/docker/merged/workshop"),
+        ("/work/ram/x", ""),
+        ("relative", ""),
+    ]
+    assert span.events[5][1]["agentsight.file.new_host_path"] == "/docker/merged/b"
