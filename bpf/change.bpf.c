@@ -9,6 +9,7 @@
 #include "file.h"
 #include "lib/descriptor.bpf.h"
 #include "lib/limits.bpf.h"
+#include "lib/prefixes.bpf.h"
 #include "lib/ring.bpf.h"
 
 #define UNCHANGED 0xffffffff
@@ -241,6 +242,20 @@ static __always_inline bool rights_changed(struct change *change, struct pt_regs
 	return false;
 }
 
+/* One that leads from what is not wanted to what is, or back, is wanted. */
+static __always_inline bool is_wanted_change(struct change *change)
+{
+	if (control.path_filter == PATHS_ALL)
+		return true;
+	/* What a symbolic link says is no file that is touched. */
+	if (change->operation != SYMLINK_MADE && wants_path(change->path_at, change->directory))
+		return true;
+	if (change->new_path_at && wants_path(change->new_path_at, change->new_directory))
+		return true;
+	COUNT(CLASS_FILE, filtered, 1);
+	return false;
+}
+
 /* Tell the change that the call was, if it was one. */
 static __always_inline void change_call_ended(struct pt_regs *regs, __u64 session, long result)
 {
@@ -256,6 +271,7 @@ static __always_inline void change_call_ended(struct pt_regs *regs, __u64 sessio
 	if (!names_changed(&change, regs) && !rights_changed(&change, regs))
 		return;
 	/* Where a process is matters to all that it does later. */
-	if (change.operation == DIRECTORY_ENTERED || admits(session, CLASS_FILE))
+	if (change.operation == DIRECTORY_ENTERED ||
+	    (is_wanted_change(&change) && admits(session, CLASS_FILE)))
 		emit_change(&change);
 }

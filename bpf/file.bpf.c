@@ -234,7 +234,7 @@ static __noinline struct open_file *note_found(struct descriptor *key)
 		return NULL;
 	opening.session = session_of(key->tgid);
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG ||
-	    !admits(opening.session, CLASS_FILE)) {
+	    !is_wanted_path(0, key->fd) || !admits(opening.session, CLASS_FILE)) {
 		entry->is_untold = 1;
 		return entry;
 	}
@@ -312,7 +312,8 @@ static __always_inline void opened(struct opening *opening)
 {
 	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = opening->result};
 
-	if (!admits(opening->session, CLASS_FILE)) {
+	if (!is_wanted_path(opening->path_at, opening->directory) ||
+	    !admits(opening->session, CLASS_FILE)) {
 		if (opening->result >= 0)
 			leave_out_file(&key);
 		return;

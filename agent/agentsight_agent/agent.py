@@ -23,6 +23,7 @@ from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_agent.bpf.kernel import Kernel, KernelSettings
 from agentsight_agent.bpf.limits import ClassLimit
+from agentsight_agent.bpf.prefixes import ALL_PATHS, PathFilter
 from agentsight_agent.connections import Connections
 from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
 from agentsight_agent.enrich.container_state import Containers
@@ -92,6 +93,8 @@ class AgentSettings:
     watch_shells: bool = False
     # Of all else that they write to pipes so many bytes of each program; 0 = nothing.
     output_bytes: int = 0
+    # Files that are recorded, by what their paths begin with.
+    paths: PathFilter = ALL_PATHS
     # Sampling and rates of what begins in a session, by class of the kernel side.
     limits: Mapping[str, ClassLimit] = field(default_factory=dict)
     # Seals every frame; None: they stay readable.
@@ -134,6 +137,7 @@ class Agent:
         """
         self._kernel = Kernel(self._settings.kernel)
         self._kernel.set_limits(self._settings.limits)
+        self._kernel.set_paths(self._settings.paths)
         self._offset_ns = wall_offset_ns()
         self._limits = LimitAccount(self._kernel, self._ledger.stage("limits", "decisions"))
         self._limits.wall_offset_ns = self._offset_ns
@@ -234,6 +238,7 @@ class Agent:
         self._kernel.set_discover(settings.kernel.discover)
         self._kernel.watch_network(settings.kernel.network)
         self._kernel.set_limits(settings.limits)
+        self._kernel.set_paths(settings.paths)
         self._connections.apply(settings.http, promote=settings.promote, hosts=settings.hosts)
         self._streams.output = settings.output_bytes > 0
         self._settings = settings

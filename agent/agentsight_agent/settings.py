@@ -12,6 +12,7 @@ from agentsight_core.spool.settings import SpoolSettings
 from agentsight_agent.agent import AgentSettings
 from agentsight_agent.bpf.kernel import KernelSettings
 from agentsight_agent.bpf.limits import ClassLimit
+from agentsight_agent.bpf.prefixes import PathFilter
 from agentsight_agent.hosts import HostFilter
 from agentsight_agent.limits import CLASSES
 from agentsight_agent.sessions.filters import ProcessFilter
@@ -34,6 +35,7 @@ def agent_settings(config: AgentSightConfig) -> AgentSettings:
         include=_process_filters(config.filters.include),
         exclude=_process_filters(config.filters.exclude),
         hosts=HostFilter(config.filters.include_hosts, config.filters.exclude_hosts),
+        paths=PathFilter(config.filters.include_paths, config.filters.exclude_paths),
         flush_s=capture.flush_interval_ms / 1000,
         promote=capture.discover,
         watch_files=capture.files,

@@ -12,6 +12,7 @@
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct qstr {
+	__u32 len;
 	const unsigned char *name;
 };
 

@@ -89,6 +89,16 @@ struct control_values {
 	__u32 output_bytes;
 	/* 1 = some class is sampled or limited in its rate. */
 	__u32 limited;
+	/* enum path_filter */
+	__u32 path_filter;
+	__u32 reserved;
+};
+
+/* What is to be recorded of files whose path is below none of the given ones. */
+enum path_filter {
+	PATHS_ALL,
+	PATHS_WANTED,
+	PATHS_UNWANTED,
 };
 
 /* Fixed before the programs are loaded. */

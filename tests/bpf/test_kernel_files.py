@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from agentsight_agent.bpf.prefixes import PathFilter
 from agentsight_core.pb import events_pb2 as pb
 
 pytestmark = pytest.mark.kernel
@@ -268,3 +269,87 @@ def test_files_that_were_open_before_are_told_and_pipes_are_not(watch, tester, t
     assert python.finish() == 0
     events = seen_by.until_exit(python.pid).events()
     assert told_files(events) == {"old": (0, 8)}
+
+
+WANDERER = """
+import os, sys
+os.makedirs("keep/cache/deep", exist_ok=True)
+os.makedirs("cachet", exist_ok=True)
+print("ready", flush=True)
+for line in sys.stdin:
+    for path in ("a", "keep/b", "./keep/cache/c", "keep/cache/deep/d", "cachet/e"):
+        for name in (path, os.path.abspath(path)):
+            with open(name, "w") as file:
+                file.write("12345")
+    os.chdir("keep")
+    with open("cache/f", "w") as file:
+        file.write("12345")
+    open("b", "w").close()
+    os.rename("b", "cache/b")
+    os.rename("cache/b", "cache/g")
+    folder = os.open("cache", os.O_PATH)
+    os.close(os.open("h", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+    try:
+        open("cache/missing")
+    except FileNotFoundError:
+        pass
+    with open("cache/fd", "w") as log:
+        os.fchmod(log.fileno(), 0o600)
+        if not os.fork():
+            os.write(log.fileno(), b"of the child")
+            os._exit(0)
+        os.wait()
+    os.chdir("..")
+    print("{}", flush=True)
+"""
+
+
+def names_told(events, folder) -> set[str]:
+    """Return the paths below `folder` of all events of files, relative to it."""
+    told = set()
+    for event in events:
+        kind = event.WhichOneof("body")
+        if kind in ("file_opened", "file_changed"):
+            body = getattr(event, kind)
+            told.add(os.path.normpath(os.path.join(body.directory, body.path)))  # noqa: PTH118
+    return {os.path.relpath(path, folder) for path in told if path.startswith(str(folder))}
+
+
+def test_files_below_paths_that_a_filter_does_not_want_are_not_told(
+    watch, tester, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen_by = watch()
+    wanderer = tester(sys.executable, "-c", WANDERER)
+    seen_by.track(wanderer.pid)
+    cache = f"{tmp_path}/keep/cache"
+    seen_by.kernel.set_paths(PathFilter(exclude=(cache,)))
+    seen_by.kernel.watch_files(True)
+    wanderer.ask("go")
+    events = seen_by.drain().events()
+    # A rename out of what is wanted is told, and so is where the process is.
+    assert names_told(events, tmp_path) == {"a", "keep/b", "cachet/e", "keep", "."}
+    closed = [one for one in of_kind(events, "file_closed") if one.path]
+    assert {Path(one.path).name for one in closed} == {"a", "b", "e"}
+    # Twice c and d; f, g, h, the directory, the missing one, fd, its rights, and of the child.
+    assert seen_by.kernel.counters().file.filtered == 12
+
+
+def test_the_longest_path_decides_and_paths_change_while_it_runs(
+    watch, tester, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen_by = watch()
+    wanderer = tester(sys.executable, "-c", WANDERER)
+    seen_by.track(wanderer.pid)
+    keep = f"{tmp_path}/keep"
+    seen_by.kernel.set_paths(
+        PathFilter(include=(keep, f"{keep}/cache/deep"), exclude=(f"{keep}/cache",))
+    )
+    seen_by.kernel.watch_files(True)
+    wanderer.ask("go")
+    seen = seen_by.drain()
+    assert names_told(seen.events(), tmp_path) == {"keep/b", "keep/cache/deep/d", "keep", "."}
+    seen_by.kernel.set_paths(PathFilter())
+    wanderer.ask("go")
+    assert "a" in names_told(seen_by.drain().events(), tmp_path)

@@ -25,6 +25,7 @@ from agentsight_agent.bpf.limits import (
     write_limits,
 )
 from agentsight_agent.bpf.objects import BpfObject, compiled_for, missing_tracepoints
+from agentsight_agent.bpf.prefixes import ALL_PATHS, PathFilter, write_prefixes
 from agentsight_agent.bpf.records import ITEM_TYPES, Drained
 from agentsight_agent.bpf.uprobes import (
     BPF_TRACE_UPROBE_MULTI,
@@ -64,7 +65,7 @@ _SOCKETS = {
     "plain_socket_received": "sock_recv_length",
 }
 _DATAGRAMS = {"udp_sent": "sock_send_length", "udp_received": "sock_recv_length"}
-_CONTROL = struct.Struct("<IIQIIII")
+_CONTROL = struct.Struct("<IIQIIIIII")
 # enum verdict
 _MUTED, _WANTED = b"\1", b"\2"
 # struct membership of bpf/lib/sessions.bpf.h
@@ -201,6 +202,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._output_bytes = 0
         self._limits: Mapping[str, ClassLimit] = {}
         self.quiet_ns = settings.quiet_ns
+        self._paths = ALL_PATHS
         self._readlines: dict[str, MultiLink | PerfLinks] = {}
         self._socket_links: list[int] = []
         self._datagram_links: list[int] = []
@@ -328,6 +330,13 @@ class Kernel(AbstractContextManager["Kernel"]):
             self._limits = dict(limits)
             self._write_control()
 
+    def set_paths(self, paths: PathFilter) -> None:
+        """Record of files only those that `paths` wants; those that are open stay as they are."""
+        if paths != self._paths:
+            write_prefixes(self._object, self._paths, paths)
+            self._paths = paths
+            self._write_control()
+
     def rate(self, session: int, name: str) -> Rate:
         """Return what limits have decided for a class of a session."""
         return read_rate(self._object, session, name)
@@ -345,6 +354,8 @@ class Kernel(AbstractContextManager["Kernel"]):
             self._stdio,
             self._output_bytes,
             any(limit.is_one for limit in self._limits.values()),
+            self._paths.default,
+            0,
         )
         self._object.map(".bss.control").update(bytes(4), value)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
 from agentsight_core.config.section import Section
 
 _HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9._:-]*[a-z0-9])?")
+# What the kernel side compares, less the slash or the zero byte behind a path.
+_MAX_PREFIX_BYTES = 127
+_PATHS = Field(max_length=256)
 
 
 class ProcessFilterConfig(Section):
@@ -67,6 +71,26 @@ class FiltersConfig(Section):
 
     include_hosts: tuple[str, ...] = ()
     """If given, only HTTP with these hosts is recorded; `exclude_hosts` still holds."""
+
+    exclude_paths: Annotated[tuple[str, ...], _PATHS] = ()
+    """Directories and files of which, and of all below them, nothing is recorded."""
+
+    include_paths: Annotated[tuple[str, ...], _PATHS] = ()
+    """If given, only files below these are recorded; of several paths that fit, of both lists, the
+    longest decides."""
+
+    @field_validator("exclude_paths", "include_paths", mode="after")
+    @classmethod
+    def _are_paths(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            parts = path.removeprefix("/").removesuffix("/").split("/")
+            if not path.startswith("/") or (path != "/" and {"", ".", ".."} & {*parts}):
+                raise ValueError(f"{path} must be an absolute path without `.`, `..` and `//`")
+            if "*" in path:
+                raise ValueError(f"{path} must not have a `*`: all below a path is meant")
+            if len(path.encode()) > _MAX_PREFIX_BYTES:
+                raise ValueError(f"{path} must have at most {_MAX_PREFIX_BYTES} bytes")
+        return tuple(path.rstrip("/") or "/" for path in paths)
 
     @field_validator("exclude_hosts", "include_hosts", mode="after")
     @classmethod

@@ -46,6 +46,8 @@ LIVE = frozenset(
         "filters.exclude",
         "filters.exclude_hosts",
         "filters.include_hosts",
+        "filters.exclude_paths",
+        "filters.include_paths",
         "sessions.rules",
         "spool.max_bytes",
         "spool.min_free_bytes",
