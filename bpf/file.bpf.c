@@ -12,6 +12,7 @@
 #include "file.h"
 #include "change.bpf.c"
 #include "limit.bpf.c"
+#include "lib/holders.bpf.h"
 #include "lib/ring.bpf.h"
 #include "lib/origins.bpf.h"
 #include "lib/sessions.bpf.h"
@@ -90,7 +91,23 @@ static __always_inline void close_file(struct descriptor *key)
 	if (!file)
 		return;
 	emit_closed(key, file, 0);
-	bpf_map_delete_elem(&open_files, key);
+	if (!bpf_map_delete_elem(&open_files, key))
+		let_go_descriptor(key->tgid);
+}
+
+/* Make an entry; `flags` as of bpf_map_update_elem. NULL and counted if there is no room for it. */
+static __always_inline struct open_file *hold_file(struct descriptor *key,
+						   const struct open_file *file, __u64 flags)
+{
+	if (!hold_descriptor(CLASS_FILE, key->tgid, key->fd))
+		return NULL;
+	if (bpf_map_update_elem(&open_files, key, file, flags)) {
+		let_go_descriptor(key->tgid);
+		if (flags == BPF_ANY)
+			COUNT(CLASS_FILE, map_full, 1);
+		return NULL;
+	}
+	return bpf_map_lookup_elem(&open_files, key);
 }
 
 /* Nothing is to be told of what happens on a new descriptor. */
@@ -99,8 +116,7 @@ static __always_inline void leave_out_file(struct descriptor *key)
 	struct open_file *file;
 
 	close_file(key);
-	bpf_map_update_elem(&open_files, key, &no_file, BPF_ANY);
-	file = bpf_map_lookup_elem(&open_files, key);
+	file = hold_file(key, &no_file, BPF_ANY);
 	if (file)
 		file->is_untold = 1;
 }
@@ -113,11 +129,7 @@ static __noinline int note_open(struct descriptor *key, __u64 session, __u64 pat
 
 	/* The old file was closed unseen: by exec, close_range or dup2. */
 	close_file(key);
-	if (bpf_map_update_elem(&open_files, key, &no_file, BPF_ANY)) {
-		COUNT(CLASS_FILE, map_full, 1);
-		return 0;
-	}
-	file = bpf_map_lookup_elem(&open_files, key);
+	file = hold_file(key, &no_file, BPF_ANY);
 	if (!file)
 		return 0;
 	file->session = session;
@@ -146,11 +158,7 @@ static __noinline int duplicate_file(struct descriptor *key, __s32 fd)
 	if (!original || !original->path_bytes)
 		return 0;
 	/* The map takes a copy: the value of another entry may be given as it is. */
-	if (bpf_map_update_elem(&open_files, &copy, original, BPF_ANY)) {
-		COUNT(CLASS_FILE, map_full, 1);
-		return 0;
-	}
-	file = bpf_map_lookup_elem(&open_files, &copy);
+	file = hold_file(&copy, original, BPF_ANY);
 	if (!file)
 		return 0;
 	file->read_bytes = 0;
@@ -227,11 +235,9 @@ static __noinline struct open_file *note_found(struct descriptor *key)
 	struct file *file = file_of_descriptor(key->fd);
 
 	/* Another thread may do the same now. */
-	if (!file || bpf_map_update_elem(&open_files, key, &no_file, BPF_NOEXIST))
-		return bpf_map_lookup_elem(&open_files, key);
-	entry = bpf_map_lookup_elem(&open_files, key);
+	entry = file ? hold_file(key, &no_file, BPF_NOEXIST) : NULL;
 	if (!entry)
-		return NULL;
+		return bpf_map_lookup_elem(&open_files, key);
 	opening.session = session_of(key->tgid);
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG ||
 	    !is_wanted_path(0, key->fd) || !admits(opening.session, CLASS_FILE)) {
@@ -437,28 +443,68 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 	return 0;
 }
 
+static __always_inline void end_descriptor(__u32 tgid, __s32 fd)
+{
+	struct descriptor key = {.tgid = tgid, .fd = fd};
+
+	close_file(&key);
+	udp_closed(tgid, fd);
+}
+
+#ifdef AGENTSIGHT_BCC
+static __always_inline void end_descriptors(struct holder *holder, __u32 tgid)
+{
+	for (__s32 fd = 0; fd < MAX_DESCRIPTORS; fd++)
+		end_descriptor(tgid, fd);
+}
+#else
+static long end_next(__u32 fd, __u32 *tgid)
+{
+	struct holder *holder = bpf_map_lookup_elem(&holders, tgid);
+
+	end_descriptor(*tgid, fd);
+	return !holder || !holder->count;
+}
+
+struct bpf_map;
+
 static long close_if_of(struct bpf_map *map, struct descriptor *key, struct open_file *file,
 			__u32 *tgid)
 {
 	struct descriptor copy = *key;
 
-	if (copy.tgid == *tgid) {
-		emit_closed(&copy, file, 0);
-		bpf_map_delete_elem(&open_files, &copy);
-	}
+	if (copy.tgid == *tgid)
+		close_file(&copy);
 	return 0;
 }
 
-/* The process ends: tell about the files that it leaves open. */
-static __always_inline void close_files_of(__u32 tgid)
+static long end_flow_if_of(struct bpf_map *map, struct udp_key *key, struct udp_flow *flow,
+			   __u32 *tgid)
 {
-#ifdef AGENTSIGHT_BCC
-	for (__s32 fd = 0; fd < MAX_DESCRIPTORS; fd++) {
-		struct descriptor key = {.tgid = tgid, .fd = fd};
+	if (key->tgid == *tgid)
+		end_flow(key, flow);
+	return 0;
+}
 
-		close_file(&key);
-	}
-#else
+static __always_inline void end_descriptors(struct holder *holder, __u32 tgid)
+{
+	bpf_loop(holder->highest_fd + 1, end_next, &tgid, 0);
+	if (!holder->count)
+		return;
+	/* Two threads have written `highest_fd` at once. */
 	bpf_for_each_map_elem(&open_files, close_if_of, &tgid, 0);
+	bpf_for_each_map_elem(&udp_flows, end_flow_if_of, &tgid, 0);
+}
 #endif
+
+/* The process ends: tell about the files and flows that it leaves open. */
+static __always_inline void end_descriptors_of(__u32 tgid)
+{
+	struct holder *holder = bpf_map_lookup_elem(&holders, &tgid);
+
+	if (!holder)
+		return;
+	if (holder->count)
+		end_descriptors(holder, tgid);
+	bpf_map_delete_elem(&holders, &tgid);
 }

@@ -64,7 +64,8 @@ static __always_inline void fill_executed(struct process_executed *record, struc
 			discard_unreadable(CLASS_PROCESS, record, bytes);        \
 			return 0;                                                \
 		}                                                                \
-		submit_record(CLASS_PROCESS, record, bytes);                     \
+		/* Its libraries are to be hooked before they are used. */       \
+		submit_record_as(CLASS_PROCESS, record, bytes, true);            \
 		return 0;                                                        \
 	}
 
@@ -123,8 +124,7 @@ int BPF_PROG(process_exited, struct task_struct *task)
 	if (session ? bpf_map_delete_elem(&tracked, &tgid) : !talked)
 		return 0;
 	if (session) {
-		close_files_of(tgid);
-		end_flows_of(tgid);
+		end_descriptors_of(tgid);
 		end_gpu_user(tgid, 0);
 		end_gpu_user(tgid, 1);
 	}

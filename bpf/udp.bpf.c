@@ -12,6 +12,7 @@
 #include "net.h"
 #include "udp.h"
 #include "lib/connections.bpf.h"
+#include "lib/holders.bpf.h"
 #include "lib/origins.bpf.h"
 #include "lib/vectors.bpf.h"
 
@@ -122,7 +123,8 @@ static __always_inline void end_flow(struct udp_key *key, struct udp_flow *flow)
 	struct udp_key copy = *key;
 
 	emit_flow(&copy, flow, RECORD_NET_CLOSED);
-	bpf_map_delete_elem(&udp_flows, &copy);
+	if (!bpf_map_delete_elem(&udp_flows, &copy))
+		let_go_descriptor(copy.tgid);
 }
 
 static __always_inline void take_name(struct udp_peer *peer, __u64 name)
@@ -258,8 +260,11 @@ static __noinline int begin_flow(struct udp_call *call)
 	flow.quic_version = quic_version_of(call);
 	flow.local_port = FIELD(call->sk, __sk_common.skc_num);
 	set_peer(&flow, &call->peer);
+	if (!hold_descriptor(CLASS_NET, call->key.tgid, call->key.fd))
+		return 0;
 	if (bpf_map_update_elem(&udp_flows, &call->key, &flow, BPF_ANY)) {
 		COUNT(CLASS_NET, map_full, 1);
+		let_go_descriptor(call->key.tgid);
 		return 0;
 	}
 	emit_flow(&call->key, &flow, RECORD_NET_CONNECTED);
@@ -412,24 +417,4 @@ static __always_inline void udp_closed(__u32 tgid, __s32 fd)
 
 	if (flow)
 		end_flow(&key, flow);
-}
-
-struct bpf_map;
-
-static long end_flow_if_of(struct bpf_map *map, struct udp_key *key, struct udp_flow *flow,
-			   __u32 *tgid)
-{
-	if (key->tgid == *tgid)
-		end_flow(key, flow);
-	return 0;
-}
-
-static __always_inline void end_flows_of(__u32 tgid)
-{
-#ifdef AGENTSIGHT_BCC
-	for (__s32 fd = 0; fd < MAX_DESCRIPTORS; fd++)
-		udp_closed(tgid, fd);
-#else
-	bpf_for_each_map_elem(&udp_flows, end_flow_if_of, &tgid, 0);
-#endif
 }

@@ -63,8 +63,6 @@ _SECOND_NS = 1_000_000_000
 _BATCH_BYTES = 1 << 20
 # A burst leaves free memory behind.
 _TRIM_NS = 10 * _SECOND_NS
-# How often the libraries of new programs are looked at again.
-_SEEK_NS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +75,8 @@ class AgentSettings:
     include: tuple[ProcessFilter, ...] = ()
     exclude: tuple[ProcessFilter, ...] = ()
     hosts: HostFilter = ALL_HOSTS
-    # The ring is looked at this often; it wakes the agent earlier when it fills.
-    poll_s: float = 0.02
+    # The ring is looked at this often; it wakes the agent earlier when something is urgent.
+    poll_s: float = 0.05
     # Longest time that an event waits for others to share a frame.
     flush_s: float = 0.1
     # A process that talks to an LLM API becomes a session by itself.
@@ -122,9 +120,10 @@ class Agent:
         self._wake = asyncio.Event()
         # Looking for TLS code reads big files: it has a thread of its own, and one job at a time.
         self._seeker = ThreadPoolExecutor(1, thread_name_prefix="seeker")
-        self._seeking: asyncio.Future[None] | None = None
+        # Gives when something is to be looked at next.
+        self._seeking: asyncio.Future[int] | None = None
         self._to_seek: list[Callable[[], None]] = []
-        self._next_seek_ns = 0
+        self._next_look_ns = 0
         self._next_flush_ns = 0
         self._next_second_ns = 0
         self._next_trim_ns = 0
@@ -161,7 +160,7 @@ class Agent:
         await loop.run_in_executor(self._seeker, self._attachments.start, boot_ns())
         # Loading programs and reading executables took megabytes that nothing needs any more.
         give_back_free_memory()
-        loop.add_reader(self._kernel.fileno(), self._wake.set)
+        loop.add_reader(self._kernel.fileno(), self._wake_up)
         self._pipeline.publish(self._tracker.begin_running(boot_ns()))
         return self
 
@@ -261,17 +260,16 @@ class Agent:
         if self._seeking is not None:
             if not self._seeking.done():
                 return
-            self._seeking.result()
-        if not self._to_seek and now_ns < self._next_seek_ns:
+            self._next_look_ns = self._seeking.result()
+            self._seeking = None
+        if not self._to_seek and now_ns < self._next_look_ns:
             return
-        self._next_seek_ns = now_ns + _SEEK_NS
         jobs, self._to_seek = self._to_seek, []
 
-        def work() -> None:
+        def work() -> int:
             for job in jobs:
                 job()
-            self._attachments.due(now_ns)
-            self._gpu.due(now_ns)
+            return min(self._attachments.due(now_ns), self._gpu.due(now_ns))
 
         self._seeking = asyncio.get_running_loop().run_in_executor(self._seeker, work)
 
@@ -286,9 +284,17 @@ class Agent:
             if session:
                 yield late_event(pid, session, now_ns, self._offset_ns)
 
+    def _wake_up(self) -> None:
+        self._kernel.acknowledge()
+        self._wake.set()
+
     async def _wait_for_records(self) -> None:
+        """Wait until the ring is to be drained, or a program to be looked at."""
+        wait_s = self._settings.poll_s
+        if self._seeking is None:
+            wait_s = min(wait_s, max(0, self._next_look_ns - boot_ns()) / _SECOND_NS)
         try:
-            async with asyncio.timeout(self._settings.poll_s):
+            async with asyncio.timeout(wait_s):
                 await self._wake.wait()
         except TimeoutError:
             return

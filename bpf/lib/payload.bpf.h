@@ -31,7 +31,8 @@ static __always_inline int fill_piece(struct tls_record *record, struct piece *p
 		discard_unreadable(piece->class, record, piece->length);
 		return -1;
 	}
-	submit_record(piece->class, record, piece->length);
+	/* Of a stranger the reader has to find out whether it is an agent. */
+	submit_record_as(piece->class, record, piece->length, !piece->session);
 	return 0;
 }
 

@@ -19,6 +19,17 @@ const volatile struct load_settings MAP_VALUE(settings, ".rodata.settings") = {
 
 volatile struct control_values MAP_VALUE(control, ".bss.control");
 
+/* When the reader was last woken, so that it is not woken again before it can have come. */
+struct wake_state {
+	__u64 position;
+	__u64 hurried_boot_ns;
+};
+
+struct wake_state MAP_VALUE(wakes, ".bss.wakes");
+
+/* The reader is woken for what it has to answer soon, but not more often than this. */
+#define HURRY_NS 20000000ull
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 16 << 20); /* user space may set another size */
@@ -90,17 +101,46 @@ static __always_inline void *begin_record(__u32 class, __u16 type, const __u64 s
 	return header;
 }
 
-static __always_inline void submit_record(__u32 class, void *record, __u64 payload)
+/* Is so much waiting that the reader must not wait for its time, and has it not been told? */
+static __always_inline bool is_filling(void)
 {
-	__u64 flags = BPF_RB_NO_WAKEUP;
+	__u64 produced;
 
-	/* A wake-up costs the watched process microseconds: the reader polls, except when it must
-	 * hurry. */
-	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= settings.wakeup_bytes)
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < settings.wakeup_bytes)
+		return false;
+	produced = bpf_ringbuf_query(&events, BPF_RB_PROD_POS);
+	if (produced - wakes.position < settings.wakeup_bytes)
+		return false;
+	wakes.position = produced;
+	return true;
+}
+
+static __always_inline bool may_hurry(__u64 now_ns)
+{
+	if (now_ns - wakes.hurried_boot_ns < HURRY_NS)
+		return false;
+	wakes.hurried_boot_ns = now_ns;
+	return true;
+}
+
+/*
+ * Give a record to the reader. A wake-up costs the watched process microseconds: the reader polls,
+ * except when the ring fills, or when `urgent`ly it has to answer.
+ */
+static __always_inline void submit_record_as(__u32 class, void *record, __u64 payload, bool urgent)
+{
+	__u64 now_ns = ((struct record_header *)record)->boot_ns, flags = BPF_RB_NO_WAKEUP;
+
+	if (is_filling() || (urgent && may_hurry(now_ns)))
 		flags = BPF_RB_FORCE_WAKEUP;
 	bpf_ringbuf_submit(record, flags);
 	COUNT(class, submitted, 1);
 	COUNT(class, submitted_bytes, payload);
+}
+
+static __always_inline void submit_record(__u32 class, void *record, __u64 payload)
+{
+	submit_record_as(class, record, payload, false);
 }
 
 static __always_inline void discard_unreadable(__u32 class, void *record, __u64 payload)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from agentsight_agent.bpf.kernel import HookKind, Kernel, KernelSettings, TlsHook
-from agentsight_agent.bpf.records import Item, ProcessRecord, Segment, TlsRun
+from agentsight_agent.bpf.records import Item, ProcessRecord, Segment, TlsDuplex, TlsRun
 from agentsight_core.pb import events_pb2 as pb
 from elftools.elf.elffile import ELFFile
 
@@ -40,13 +40,13 @@ class Seen:
     lost_records: int = 0
 
     def runs(self, *, written: bool, pid: int | None = None) -> list[TlsRun]:
-        return [
-            item
-            for item in self.items
-            if isinstance(item, TlsRun)
-            and item.written == written
-            and (pid is None or item.pid == pid)
-        ]
+        runs: list[TlsRun] = []
+        for item in self.items:
+            if isinstance(item, TlsDuplex):
+                runs += (item.first, item.second)
+            elif isinstance(item, TlsRun):
+                runs.append(item)
+        return [run for run in runs if run.written == written and (pid is None or run.pid == pid)]
 
     def of(self, kind: type) -> list[Any]:
         return [item for item in self.items if isinstance(item, kind)]

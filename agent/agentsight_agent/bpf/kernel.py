@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import platform
+import select
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -236,6 +237,9 @@ class Kernel(AbstractContextManager["Kernel"]):
             library().libbpf_num_possible_cpus(),
             ITEM_TYPES,
         )
+        # Told once for each wake-up: records that come without one would keep the ring readable.
+        self._wakes = select.epoll()
+        self._wakes.register(self._events.fd, select.EPOLLIN | select.EPOLLET)
         self._write_control()
         for program in _ALWAYS:
             self._object.attach(program)
@@ -271,6 +275,7 @@ class Kernel(AbstractContextManager["Kernel"]):
             link.close()
         self._tls_links.clear()
         self.watch_readline({})
+        self._wakes.close()
         self._ring.close()
         self._object.close()
 
@@ -498,8 +503,16 @@ class Kernel(AbstractContextManager["Kernel"]):
             self._network_link = None
 
     def fileno(self) -> int:
-        """Return the descriptor that polls readable when `wakeup_bytes` wait in the ring."""
-        return self._events.fd
+        """Return the descriptor that becomes readable when the ring is to be drained soon.
+
+        That is when `wakeup_bytes` wait in it, a program was executed, or a process in no session
+        has used TLS. `acknowledge` makes it unreadable until the next time.
+        """
+        return self._wakes.fileno()
+
+    def acknowledge(self) -> None:
+        """Say that the wake-up was heard; what is in the ring has to be drained after this."""
+        self._wakes.poll(0)
 
     def drain(self, wall_offset_ns: int, budget_bytes: int = 4 << 20) -> Drained:
         """Take up to `budget_bytes` of records out of the ring.

@@ -21,6 +21,7 @@ from agentsight_agent.tls.maps import mapped_code, openable_path
 
 _log = logging.getLogger(__name__)
 
+_NEVER_NS = 1 << 63
 # After the start of a program.
 _LOOKS_AFTER_NS = (500_000_000, 2_000_000_000, 10_000_000_000, 60_000_000_000)
 
@@ -72,10 +73,11 @@ class GpuAttachments:
         if pid in self.users:
             self.users -= {pid}
 
-    def due(self, now_ns: int) -> None:
-        """Take the looks whose time has come."""
+    def due(self, now_ns: int) -> int:
+        """Take the looks whose time has come; return when the next one is."""
         while self._looks and self._looks[0][0] <= now_ns:
             self.look(heapq.heappop(self._looks)[1])
+        return self._looks[0][0] if self._looks else _NEVER_NS
 
     def look(self, pid: int) -> None:
         """Set hooks in the CUDA libraries that process `pid` has mapped."""

@@ -127,12 +127,19 @@ class Attachments:
         self._files.release(pid)
         self._unknown.pop(pid, None)
 
-    def due(self, now_ns: int) -> None:
-        """Take the looks whose time has come, a bounded number; call it every 10 ms or so."""
+    def due(self, now_ns: int) -> int:
+        """Take the looks whose time has come, a bounded number; return when the next ones are."""
         if self._next_rescan_ns is None:
             self._next_rescan_ns = now_ns + self._settings.rescan_ns
         elif now_ns >= self._next_rescan_ns:
             self._rescan(now_ns)
+        self._take_looks(now_ns)
+        if self._rescanned:
+            return now_ns
+        next_look_ns = self._looks[0][0] if self._looks else self._next_rescan_ns
+        return min(next_look_ns, self._next_rescan_ns)
+
+    def _take_looks(self, now_ns: int) -> None:
         for _ in range(self._settings.looks_per_call):
             if self._looks and self._looks[0][0] <= now_ns:
                 _, pid, taken = heapq.heappop(self._looks)
