@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from agentsight_core.bus.access import connection_settings
 from agentsight_core.bus.connection import Bus, connect
 from agentsight_core.bus.members import noted
-from agentsight_core.bus.provisioning import provision
+from agentsight_core.bus.provisioning import StreamUpdateError, provision
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import ConfigError, Retryable
 from agentsight_core.pb.api_pb2 import MemberStatus, PartitionStatus
@@ -226,14 +226,21 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
 
 
 def _preparing(bus: Bus, live: LiveConfig) -> OnLeader:
-    """Return what makes the streams and buckets as the configuration says at that moment."""
+    """Return what makes the streams and buckets as the configuration says at that moment.
+
+    Streams that cannot become so stay as they are: a bad generation must not end every aggregator
+    that is elected.
+    """
 
     async def prepare() -> None:
         wanted = bus_settings(live.config)
         possible = await keeping_unfolded(bus, wanted)
         if possible != wanted:
             _log.warning("EVENTS keeps its age: there are frames that are not folded yet")
-        await provision(bus, possible)
+        try:
+            await provision(bus, possible)
+        except StreamUpdateError as error:
+            _log.error("%s; it stays as it is", error)
 
     return prepare
 

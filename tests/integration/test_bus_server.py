@@ -5,13 +5,19 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from agentsight_core.bus import provisioning
 from agentsight_core.bus import server as server_module
 from agentsight_core.bus.connection import ConnectionSettings, Outgoing, connect
-from agentsight_core.bus.provisioning import BusSettings, StreamSettings, provision
+from agentsight_core.bus.provisioning import (
+    BusSettings,
+    StreamSettings,
+    StreamUpdateError,
+    provision,
+)
 from agentsight_core.bus.server import NatsServer, ServerSettings
 from agentsight_core.errors import ConfigError, Retryable
 from agentsight_core.testing.buses import running_bus
@@ -115,6 +121,18 @@ async def test_provisioning_again_changes_sizes_and_refuses_partitions(tmp_path:
         assert (config.max_bytes, config.max_age) == (123_456_789, 60.0)
         with pytest.raises(ConfigError, match="fixed for the life"):
             await provision(running.bus, BusSettings(3))
+
+
+async def test_a_stream_that_cannot_become_so_stays_and_the_others_change(tmp_path: Path) -> None:
+    settings = BusSettings(partitions=2)
+    async with running_bus(tmp_path, settings) as running:
+        bus = running.bus
+        findings = StreamSettings(123_456_789, 60.0)
+        bad = replace(settings, events=StreamSettings(1 << 50, 60.0), findings=findings)
+        with pytest.raises(StreamUpdateError, match=r"EVENTS: insufficient storage.*do not fit"):
+            await provision(bus, bad)
+        assert (await bus.stream_state("EVENTS")).config.max_bytes == settings.events.max_bytes
+        assert (await bus.stream_state("FINDINGS")).config.max_bytes == findings.max_bytes
 
 
 async def test_a_server_that_is_too_old_is_said(

@@ -19,6 +19,7 @@ from agentsight_aggregator.worker.folding import Folding
 from agentsight_core import wire
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Bus, Outgoing
+from agentsight_core.bus.generations import Generation, GenerationLog
 from agentsight_core.bus.provisioning import BusSettings
 from agentsight_core.etcd import keys as etcd_keys
 from agentsight_core.etcd.connection import Etcd, connect
@@ -253,3 +254,26 @@ async def test_aggregator_that_leaves_is_replaced_at_once(tmp_path: Path) -> Non
         await until_owned(etcd, {"right": PARTITIONS})
         assert time.monotonic() - left_at < 1.0
         await verify(bus)
+
+
+async def test_a_bad_generation_ends_no_leader(tmp_path: Path) -> None:
+    """Who leads refuses it; who does not has nothing to do with it until it is elected."""
+    async with two_aggregators(tmp_path) as (bus, etcd, aggregators):
+        log = GenerationLog(bus)
+        await log.append(Generation(1, {"bus": {"events_max_bytes": 1 << 50}}))
+        async with asyncio.timeout(30):
+            while {one.offered for one in await log.reports()} != {1}:  # noqa: ASYNC110  # it is in other processes
+                await asyncio.sleep(0.05)
+        refused = [one for one in await log.reports() if not one.ok]
+        assert ["insufficient storage" in text for one in refused for text in one.problems] == [
+            True
+        ]
+        # In one of the two turns it is the leader that dies.
+        for victim, survivor in (("left", "right"), ("right", "left")):
+            await aggregators.end(victim, signal.SIGKILL)
+            await until_owned(etcd, {survivor: PARTITIONS})
+            await aggregators.start(victim)
+            await until_owned(etcd, {"left": 2, "right": 2})
+        processes = aggregators.processes.values()
+        assert [process.returncode for process in processes] == [None, None]
+        assert (await bus.stream_state(subjects.EVENTS)).config.max_bytes < 1 << 50

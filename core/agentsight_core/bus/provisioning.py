@@ -62,21 +62,32 @@ class BusSettings:
     duplicate_window_seconds: float = 120.0
 
 
+class StreamUpdateError(ConfigError):
+    """The server does not let a stream become so; it is there and can be worked with."""
+
+
 async def provision(
     bus: Bus, settings: BusSettings, *, placing_seconds: float = _PLACING_SECONDS
 ) -> None:
     """Bring the bus to `settings`.
 
     Raises ConfigError for a server that is too old, for what cannot be changed any more, and for
-    what no server has had room for in `placing_seconds`; Retryable while servers are away.
+    what no server has had room for in `placing_seconds`; StreamUpdateError, with all else done, if
+    a stream that is there stays as it is; Retryable while servers are away.
     """
     if bus.server_version < OLDEST_SERVER:
         raise ConfigError(
             f"nats-server {_dotted(bus.server_version)} at {bus.server} is too old; allowed: "
             f"{_dotted(OLDEST_SERVER)} and newer"
         )
+    refused: list[StreamUpdateError] = []
     for config in _streams(settings):
-        await _ensure_stream(bus, config, placing_seconds)
+        try:
+            await _ensure_stream(bus, config, placing_seconds)
+        except StreamUpdateError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
 
 
 async def partition_count(bus: Bus) -> int:
@@ -186,12 +197,16 @@ async def _ensure_stream(bus: Bus, wanted: StreamConfig, placing_seconds: float)
     try:
         found = (await bus.stream_state(wanted.name)).config
     except NotFound:
-        doing, call = f"creating stream {wanted.name}", bus.js.add_stream
+        doing, call, refusal = f"creating stream {wanted.name}", bus.js.add_stream, ConfigError
     else:
         _check_partitions(found, wanted)
         if not _differs(found, wanted):
             return
-        doing, call = f"updating stream {wanted.name}", bus.js.update_stream
+        doing, call, refusal = (
+            f"updating stream {wanted.name}",
+            bus.js.update_stream,
+            StreamUpdateError,
+        )
     give_up_at = monotonic() + placing_seconds
     while True:
         try:
@@ -199,7 +214,7 @@ async def _ensure_stream(bus: Bus, wanted: StreamConfig, placing_seconds: float)
                 await call(wanted)
         except Retryable as error:
             if not _may_be_placed_soon(error) or monotonic() > give_up_at:
-                raise _judged(error) from error
+                raise _judged(error, refusal) from error
         else:
             return
         await asyncio.sleep(_PLACING_PAUSE_SECONDS)
@@ -229,13 +244,13 @@ def _may_be_placed_soon(error: Retryable) -> bool:
     return getattr(error.__cause__, "err_code", None) == _NO_PEERS and _OFFLINE not in str(error)
 
 
-def _judged(error: Retryable) -> Exception:
-    """Return `error`, as one of the configuration if the server will never do it."""
+def _judged(error: Retryable, refusal: type[ConfigError]) -> Exception:
+    """Return `error`, as a `refusal` of the configuration if the server will never do it."""
     # 400 and 500 are the server's answers to a configuration it does not accept.
     refused = getattr(error.__cause__, "code", None) in (400, 500)
     if not refused or _OFFLINE in str(error):
         return error
-    return ConfigError(f"{error}; the bus settings do not fit this server")
+    return refusal(f"{error}; the bus settings do not fit this server")
 
 
 def _dotted(version: tuple[int, ...]) -> str:
