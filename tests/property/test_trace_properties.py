@@ -38,6 +38,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in zip([0, *ends], [*ends, len(data)], strict=True)]
 
 
+@settings(deadline=None)
 @given(formats, st.lists(st.integers(0, 1 << 20), max_size=30))
 def test_any_chunking_gives_the_same(name: str, places: list[int]) -> None:
     data = TRACES[name]
@@ -50,13 +51,13 @@ def test_byte_by_byte(name: str) -> None:
     assert read(name, [data[at : at + 1] for at in range(len(data))]) == read(name, [data])
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(formats, st.binary(max_size=3000), st.lists(st.integers(0, 3000), max_size=5))
 def test_garbage_never_raises(name: str, data: bytes, places: list[int]) -> None:
     assert read(name, cut(data, places)) == read(name, [data])
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(formats, st.integers(0, 1 << 40), st.integers(1, 40))
 def test_damage_never_raises_and_costs_what_is_damaged(name: str, seed: int, count: int) -> None:
     whole, _ = read(name, [TRACES[name]])
@@ -69,6 +70,7 @@ def test_damage_never_raises_and_costs_what_is_damaged(name: str, seed: int, cou
     assert len(items) >= len(whole) - 3 * count or account.lost or account.unused
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=200))
 def test_paths_and_arguments_of_any_bytes_come_through_dtrace(name: bytes) -> None:
     name = name.replace(b"\0", b"")
@@ -83,6 +85,7 @@ def test_paths_and_arguments_of_any_bytes_come_through_dtrace(name: bytes) -> No
     assert opened.file_opened.path == shown
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Cn"]), max_size=100))
 def test_names_of_any_characters_come_through_etw(name: str) -> None:
     fields = {"Irp": "0x1", "FileObject": "0x2", "CreateOptions": "0x1000000", "FileName": name}
@@ -100,6 +103,7 @@ def test_names_of_any_characters_come_through_etw(name: str) -> None:
         assert not account.lost
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(1, 40_000)), min_size=1, max_size=12),
     st.data(),
@@ -127,6 +131,7 @@ def test_plaintext_that_is_missing_is_told_where_it_is_missing(
         assert told == sum(max(0, size - CALL_BYTES) for _, size in calls)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5000), st.integers(0, 1 << 30))
 def test_what_the_tracer_dropped_is_declared(lines: int, drops: int) -> None:
     text = f"@begin 0 1 1 1 1 {10**18} {PID}\ndtrace: {drops} drops on CPU 3\n" + "x\n" * lines

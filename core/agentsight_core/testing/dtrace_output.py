@@ -1,7 +1,7 @@
 """Prints records as `agentsight.d` and libdtrace do, for tests: nothing here has run on macOS.
 
-%S and tracemem() as dt_string.c (strchr2esc) and dt_consume.c (dt_print_bytes) of OpenDTrace have
-them.
+%S and tracemem() as dt_printf.c, dt_string.c (strchr2esc) and dt_consume.c (dt_print_bytes) of
+OpenDTrace have them: %S shows the whole buffer of a string, the NULs behind it too.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ CALL_BYTES = 8 * CHUNK_BYTES
 STRING_BYTES = 1024
 
 
-def text_of(data: bytes, *, padding: int = 0) -> str:
-    """Return what %S makes of a string; `padding` bytes of NUL follow it in its buffer."""
-    cut = data[: STRING_BYTES - 1] + b"\0" * padding
+def text_of(data: bytes, *, padded: bool = True) -> str:
+    """Return what %S makes of a string; `padded`: with what its buffer holds behind it."""
+    cut = data[: STRING_BYTES - 1]
+    if padded:
+        cut = cut.ljust(STRING_BYTES, b"\0")
     return "".join(_character(byte) for byte in cut)
 
 
@@ -39,8 +41,11 @@ def hex_dump(data: bytes) -> str:
 class DtraceOutput:
     """The output of one run, record by record; times in nanoseconds since some begin."""
 
-    def __init__(self, target: int, wall_ns: int, *, at_ns: int = 1_000_000_000) -> None:
+    def __init__(
+        self, target: int, wall_ns: int, *, at_ns: int = 1_000_000_000, padded: bool = True
+    ) -> None:
         self.text = ""
+        self._padded = padded
         self.record("begin", at_ns, 1, 1, 1, wall_ns, target)
 
     def record(
@@ -54,9 +59,7 @@ class DtraceOutput:
         cpu: int = 0,
     ) -> str:
         """Add a record and return its text; a `dump` is preceded by its length."""
-        shown = [
-            str(field) if isinstance(field, int) else f'"{text_of(field)}"' for field in fields
-        ]
+        shown = [self._shown(field) for field in fields]
         line = " ".join([f"@{kind}", str(cpu), str(at_ns), str(pid), str(tid), *shown])
         if dump is None:
             text = line + "\n"
@@ -64,6 +67,11 @@ class DtraceOutput:
             text = f"{line} {len(dump)}" + (hex_dump(dump) if dump else "\n")
         self.text += text
         return text
+
+    def _shown(self, field: int | bytes) -> str:
+        if isinstance(field, int):
+            return str(field)
+        return f'"{text_of(field, padded=self._padded)}"'
 
     def execute(
         self, at_ns: int, pid: int, parent: int, argv: list[bytes], *, running: bool = False

@@ -11,9 +11,10 @@
  *
  * Fields are decimal numbers, and texts in quotes. DTrace has no JSON, and %s prints the bytes of a
  * path as they are, newlines too. %S prints a text with C escapes (\n, \", \\, \ooo), so that it
- * cannot end its own quotes or line. Bytes that may hold NUL (arguments, addresses, plaintext)
- * cannot be printed so: %S ends at the first one. They follow as the hex dump of tracemem(), and the
- * last field of the record is their count. Texts of strsize - 1 bytes are cut.
+ * cannot end its own quotes or line; it shows the rest of the text's buffer, too, as \0\0..., so
+ * bytes that may hold NUL (arguments, addresses, plaintext) cannot be told that way. They follow as
+ * the hex dump of tracemem(), and the last field of the record is their count. Texts of strsize - 1
+ * bytes are cut.
  *
  * BEGIN tells the format's version. Records that DTrace has no room for ("drops") it tells on
  * stderr; the reader takes these lines for what they are, wherever they are.

@@ -160,10 +160,14 @@ def test_a_path_cannot_pretend_to_be_a_record_or_a_remark() -> None:
     assert not reader.account.lost
 
 
-def test_texts_that_are_padded_end_at_their_nul() -> None:
-    line = rf'@open 0 {2 * SECOND} 1 1 -2 0 3 0 "a\\0b\001\0\0\0"' + "\n"
-    [event] = events(read(output().text + line))
-    assert event.file_opened.path == "a\\0b\x01"
+def test_texts_end_at_their_nul_whether_the_rest_of_their_buffer_is_shown_or_not() -> None:
+    path = b"a\\0b\x01"
+    for padded in (True, False):
+        out = DtraceOutput(PID, WALL_NS, padded=padded)
+        out.record("open", 2 * SECOND, PID, PID, -2, 0, 3, 0, path)
+        assert (r"\0\0" in out.text) == padded
+        [event] = events(read(out.text))
+        assert event.file_opened.path == path.decode()
 
 
 @pytest.mark.parametrize(
