@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import stat
 import time
@@ -17,6 +18,7 @@ import pytest
 from agentsight_aggregator.api import answering
 from agentsight_aggregator.api.admission import credentials_of, kept_token
 from agentsight_aggregator.api.server import ApiSettings, ServerTls, serving
+from agentsight_core import wire
 from agentsight_core.bus import subjects
 from agentsight_core.bus.connection import Outgoing, connect
 from agentsight_core.bus.letters import DeadLetter, write_letter
@@ -27,6 +29,7 @@ from agentsight_core.errors import ConfigError
 from agentsight_core.ids import session_text
 from agentsight_core.pb import api_pb2 as api
 from agentsight_core.pb import api_pb2_grpc as stubs
+from agentsight_core.pb import events_pb2 as events
 from agentsight_core.pb import findings_pb2 as pb
 from agentsight_core.sealing import GroupKeys, new_group_key
 from agentsight_core.testing.buses import RunningBus, running_bus
@@ -271,7 +274,12 @@ async def test_dead_letters_are_listed_shown_replayed_and_purged(served: Api) ->
         request = api.ReplayLetterRequest(number=2, frame=repaired)
         code, text = await refusal(letters.ReplayLetter(request))
         assert (code, "no frame" in text) == (grpc.StatusCode.FAILED_PRECONDITION, True)
-    _, repaired = numbered_frame(6, 1)
+    # Frames may be larger than what gRPC takes by default.
+    header, _ = numbered_frame(6, 1)
+    opened = events.FileOpened(path=secrets.token_urlsafe(9 << 19))
+    event = events.Event(session=6, file_opened=opened)
+    repaired = wire.encode_frame(header, wire.encode_events([event]))
+    assert len(repaired) > 4 << 20
     await letters.ReplayLetter(api.ReplayLetterRequest(number=2, frame=repaired))
     assert (await served.bus.bus.get(subjects.EVENTS, 2)).data == repaired
     for number in (0, 1, 99):

@@ -35,7 +35,8 @@ _LOOK_SECONDS = 0.5
 _OPTIONS = (
     # A second server on the same port has to fail, not to share it.
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", 4 << 20),
+    # A repaired frame is as large as a message of the bus at most.
+    ("grpc.max_receive_message_length", 9 << 20),
     # One finding is as large as a message of the bus at most.
     ("grpc.max_send_message_length", 16 << 20),
     ("grpc.max_concurrent_streams", 100),
