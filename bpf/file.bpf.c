@@ -6,7 +6,7 @@
  * a tracked process. Sums are kept per file descriptor and told at close, and every TELL_NS while
  * something happens. A duplicate of a descriptor has sums of its own. A file that the process has
  * not opened while it was tracked (inherited, received, opened before) is told when it is first
- * used. Not seen: how much went through a memory mapping, io_uring.
+ * used. Not seen: how much went through a memory mapping, or through io_uring, whose use is told.
  */
 
 #include "file.h"
@@ -341,6 +341,20 @@ static __always_inline __u32 openat2_flags(__u64 how_at)
 /* creat(2): as open with these flags (O_CREAT | O_WRONLY | O_TRUNC). */
 #define CREAT_FLAGS 01101
 
+static __noinline int tell_unseen(__u32 what)
+{
+	struct unseen_used *record;
+
+	record = begin_record(CLASS_FILE, RECORD_UNSEEN_USED, sizeof(*record), 0,
+			      session_of(bpf_get_current_pid_tgid() >> 32));
+	if (!record)
+		return 0;
+	record->what = what;
+	record->reserved = 0;
+	submit_record(CLASS_FILE, record, 0);
+	return 0;
+}
+
 /* A successful call that uses a descriptor; false if it is none of these. */
 static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, long result)
 {
@@ -371,6 +385,9 @@ static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, lo
 		key.fd = SYSCALL_ARG1(regs);
 		if (SYSCALL_ARG2(regs) == F_DUPFD || SYSCALL_ARG2(regs) == F_DUPFD_CLOEXEC)
 			duplicate_file(&key, result);
+		return true;
+	case __NR_io_uring_setup:
+		tell_unseen(UNSEEN_IO_URING);
 		return true;
 	case __NR_mmap:
 		note_mapped(tgid, regs);

@@ -41,6 +41,18 @@ struct file_closed {
 	char path[KEPT_PATH_BYTES];
 };
 
+enum unseen {
+	/* A ring: what goes through it is no system call. */
+	UNSEEN_IO_URING = 1,
+};
+
+/* A process begins to use something through which files and sockets are used unseen. */
+struct unseen_used {
+	struct record_header header;
+	__u32 what;
+	__u32 reserved;
+};
+
 /* The values are those of enum FileOperation in events.proto. */
 enum file_operation {
 	FILE_RENAMED = 1,

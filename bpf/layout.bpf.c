@@ -29,4 +29,5 @@ DESCRIBE(dns_answered);
 DESCRIBE(signal_sent);
 DESCRIBE(limit_hit);
 DESCRIBE(oom_killed);
+DESCRIBE(unseen_used);
 DESCRIBE(gpu_used);

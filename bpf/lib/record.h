@@ -25,6 +25,7 @@ enum record_type {
 	RECORD_OOM_KILLED = 64,
 	RECORD_GPU_USED = 65,
 	RECORD_DNS_ANSWERED = 66,
+	RECORD_UNSEEN_USED = 67,
 };
 
 struct record_header {

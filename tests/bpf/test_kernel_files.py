@@ -353,3 +353,64 @@ def test_the_longest_path_decides_and_paths_change_while_it_runs(
     seen_by.kernel.set_paths(PathFilter())
     wanderer.ask("go")
     assert "a" in names_told(seen_by.drain().events(), tmp_path)
+
+
+def test_a_ring_of_io_uring_is_told_as_what_is_not_seen(watch, tester) -> None:
+    code = (
+        "import ctypes, sys; print('ready', flush=True); input()\n"
+        "call = ctypes.CDLL(None, use_errno=True).syscall\n"
+        "parameters = ctypes.create_string_buffer(120)\n"
+        "ring = call(425, 8, parameters)\n"
+        "print(ring if ring > 0 else -ctypes.get_errno(), flush=True)"
+    )
+    seen_by = watch()
+    python = tester(sys.executable, "-c", code)
+    seen_by.track(python.pid)
+    seen_by.kernel.watch_files(True)
+    ring = python.ask("go")
+    assert ring > 0, os.strerror(-ring)
+    python.finish()
+    (event,) = [e for e in seen_by.until_exit(python.pid).events() if e.HasField("lost")]
+    assert event.pid == python.pid
+    assert event.lost == pb.Lost(
+        stage="kernel", reason="io_uring", count=1, unit="rings", first_boot_ns=event.boot_ns
+    )
+
+
+HEADERS, SOURCES = 40, 250
+
+
+def test_a_parallel_build_of_ten_thousand_openings_loses_nothing(watch, tester, tmp_path) -> None:
+    """A real compiler and make: each source includes each header, and reads all of it."""
+    for number in range(HEADERS):
+        text = f"#define NUMBER_{number} {number}\n" + f"/* {'x' * 100 * number} */\n"
+        (tmp_path / f"h{number}.h").write_text(text)
+    includes = "".join(f'#include "h{number}.h"\n' for number in range(HEADERS))
+    for number in range(SOURCES):
+        (tmp_path / f"s{number}.c").write_text(f"{includes}int f{number}(void) {{ return 1; }}\n")
+    goals = " ".join(f"s{number}.o" for number in range(SOURCES))
+    (tmp_path / "Makefile").write_text(f"all: {goals}\n%.o: %.c\n\tcc -c $< -o $@\n")
+    script = 'echo ready; read line; exec make --silent -j4 -C "$1"'
+    seen_by = watch()
+    shell = tester("/bin/sh", "-c", script, "sh", tmp_path)
+    seen_by.track(shell.pid)
+    seen_by.kernel.watch_files(True)
+    shell.say("go")
+    seen = seen_by.until_exit(shell.pid)
+    assert shell.finish() == 0
+    names = {f"h{number}.h" for number in range(HEADERS)}
+    opened: dict[str, int] = {}
+    read: dict[str, int] = {}
+    for event in seen.events():
+        one, done = event.file_opened, event.file_closed
+        if event.HasField("file_opened") and one.path in names and one.result >= 0:
+            opened[one.path] = opened.get(one.path, 0) + 1
+        elif event.HasField("file_closed") and done.path in names:
+            read[done.path] = read.get(done.path, 0) + done.read_bytes
+    assert opened == dict.fromkeys(names, SOURCES)
+    assert read == {name: SOURCES * (tmp_path / name).stat().st_size for name in names}
+    counters = seen_by.kernel.counters()
+    assert counters.lost_records == seen.lost_records == counters.missed_runs == 0
+    assert counters.submitted == seen.records
+    assert counters.file.map_full == 0
+    assert len(list(tmp_path.glob("*.o"))) == SOURCES

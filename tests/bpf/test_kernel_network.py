@@ -152,3 +152,36 @@ def test_accepted_connections_are_told_and_so_is_what_ended_them(watch, tester) 
     assert closed.socket == made.socket
     assert (closed.received_bytes, closed.sent_bytes) == (5, 3)
     assert closed.error == errno.ECONNRESET
+
+
+SILENT = """
+table ip silent {
+    chain input {
+        type filter hook input priority 0;
+        tcp dport 9 drop
+    }
+}
+"""
+# One repetition of the SYN, then the kernel gives up.
+CALLER = """
+import socket
+print("ready", flush=True)
+input()
+with socket.socket() as client:
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
+    print(client.connect_ex(("127.0.0.1", 9)), flush=True)
+"""
+
+
+def test_a_connect_that_nobody_answers_is_told_as_timed_out(watch, tester, namespace) -> None:
+    inside = ("ip", "netns", "exec", namespace)
+    subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
+    subprocess.run([*inside, "nft", "-f", "-"], input=SILENT.encode(), check=True)
+    seen_by = watch()
+    caller = tester(*inside, sys.executable, "-c", CALLER)
+    seen_by.track(caller.pid)
+    assert caller.ask("go") == errno.ETIMEDOUT
+    seen = seen_by.until(lambda seen: any(e.HasField("net_connected") for e in seen.events()))
+    (made,) = [e.net_connected for e in seen.events() if e.HasField("net_connected")]
+    assert (made.peer_port, made.error) == (9, errno.ETIMEDOUT)
+    assert made.duration_ns > 1_000_000_000

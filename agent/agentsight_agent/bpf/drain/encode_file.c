@@ -86,6 +86,19 @@ static enum body_field encode_changed(struct buffer *body, const struct file_cha
 	return FILE_CHANGED;
 }
 
+/* Told as a loss: nobody knows of how much. */
+static enum body_field encode_unseen(struct buffer *body, const struct unseen_used *record)
+{
+	const char *reason = record->what == UNSEEN_IO_URING ? "io_uring" : "unknown";
+
+	put_text(body, 1, "kernel", strlen("kernel"));
+	put_text(body, 2, reason, strlen(reason));
+	put_varint(body, 3, 1);
+	put_text(body, 4, "rings", strlen("rings"));
+	put_fixed64(body, 5, record->header.boot_ns);
+	return LOST;
+}
+
 enum body_field encode_file(struct buffer *body, const void *record, uint16_t type, size_t bytes)
 {
 	switch (type) {
@@ -95,6 +108,8 @@ enum body_field encode_file(struct buffer *body, const void *record, uint16_t ty
 		return IF_WHOLE(struct file_closed, encode_closed(body, record));
 	case RECORD_FILE_CHANGED:
 		return IF_WHOLE(struct file_changed, encode_changed(body, record, bytes));
+	case RECORD_UNSEEN_USED:
+		return IF_WHOLE(struct unseen_used, encode_unseen(body, record));
 	}
 	return 0;
 }

@@ -133,6 +133,8 @@ static const struct field fields[] = {
 	FIELD(limit_hit, error),
 	FIELD(limit_hit, count),
 	SIZE(oom_killed),
+	SIZE(unseen_used),
+	FIELD(unseen_used, what),
 	SIZE(gpu_used),
 	FIELD(gpu_used, launches),
 	FIELD(gpu_used, copies),
