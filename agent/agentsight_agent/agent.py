@@ -137,6 +137,8 @@ class Agent:
         self._kernel = Kernel(self._settings.kernel)
         self._kernel.set_limits(self._settings.limits)
         self._kernel.set_paths(self._settings.paths)
+        filters = Filters(self._settings.include, self._settings.exclude)
+        self._kernel.exclude_programs(filters.programs)
         self._offset_ns = wall_offset_ns()
         self._limits = LimitAccount(self._kernel, self._ledger.stage("limits", "decisions"))
         self._limits.wall_offset_ns = self._offset_ns
@@ -145,7 +147,7 @@ class Agent:
             self._node,
             self._settings.rules,
             wall_offset_ns=self._offset_ns,
-            filters=Filters(self._settings.include, self._settings.exclude),
+            filters=filters,
             containers=self._containers,
             judged=self._ledger.stage("filters", "processes"),
             before_end=self._limits.close,
@@ -238,6 +240,7 @@ class Agent:
         self._kernel.watch_network(settings.kernel.network)
         self._kernel.set_limits(settings.limits)
         self._kernel.set_paths(settings.paths)
+        self._kernel.exclude_programs(filters.programs)
         self._connections.apply(settings.http, promote=settings.promote, hosts=settings.hosts)
         self._streams.output = settings.output_bytes > 0
         self._settings = settings

@@ -92,7 +92,8 @@ struct control_values {
 	__u32 limited;
 	/* enum path_filter */
 	__u32 path_filter;
-	__u32 reserved;
+	/* 1 = there are programs of which nothing is recorded. */
+	__u32 excludes_programs;
 };
 
 /* What is to be recorded of files whose path is below none of the given ones. */

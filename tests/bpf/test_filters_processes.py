@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from agentsight_agent.bpf.exclusions import ExcludedProgram
 from agentsight_agent.bpf.records import ProcessRecord, TlsRun
 from agentsight_agent.enrich.boot import read_node, wall_offset_ns
 from agentsight_agent.sessions import SessionRule, SessionTracker
@@ -69,6 +70,46 @@ def test_nothing_of_a_quiet_process_and_its_children_is_recorded_but_their_lives
             of_loud.add(event.pid)
     assert "/etc/os-release" in {path for _, path in files}
     assert {pid for pid, _ in files} <= of_loud
+
+
+def test_an_excluded_program_is_quiet_from_its_first_instruction(watch, tester) -> None:
+    """The kernel decides: nobody reads its records while the programs run."""
+    script = "echo ready; read x; cat /etc/os-release; head -n 1 /etc/passwd"
+    seen_by = watch()
+    shell = tester("/bin/sh", "-c", script)
+    seen_by.track(shell.pid)
+    seen_by.kernel.watch_files(True)
+    seen_by.kernel.exclude_programs(frozenset({ExcludedProgram("cat")}))
+    shell.say("go")
+    shell.finish()
+    seen = seen_by.until_exit(shell.pid)
+    files = {path for _, path in opened(seen)}
+    assert "/etc/passwd" in files
+    assert "/etc/os-release" not in files
+    # That it began, executed and ended is told.
+    assert [e for e in seen.events() if e.process_executed.argv[:1] == ["cat"]]
+
+
+@pytest.mark.parametrize(
+    ("program", "is_quiet"),
+    [
+        (ExcludedProgram("", 0), True),
+        (ExcludedProgram("cat", 0), True),
+        (ExcludedProgram("", 61001), False),
+        (ExcludedProgram("cat", 61001), False),
+        (ExcludedProgram("ca"), False),
+    ],
+)
+def test_a_program_is_excluded_by_name_and_user(watch, tester, program, is_quiet) -> None:
+    seen_by = watch()
+    shell = tester("/bin/sh", "-c", "echo ready; read x; exec cat /etc/os-release")
+    seen_by.track(shell.pid)
+    seen_by.kernel.watch_files(True)
+    seen_by.kernel.exclude_programs(frozenset({program}))
+    shell.say("go")
+    shell.finish()
+    files = {path for _, path in opened(seen_by.until_exit(shell.pid))}
+    assert ("/etc/os-release" not in files) is is_quiet
 
 
 def test_a_quiet_process_is_no_stranger_that_discovery_looks_at(watch, tls_tester, libssl) -> None:

@@ -17,6 +17,7 @@ from types import TracebackType
 
 from agentsight_agent.bpf import _drain
 from agentsight_agent.bpf.counters import KernelCounters, read_counters
+from agentsight_agent.bpf.exclusions import ExcludedProgram
 from agentsight_agent.bpf.libbpf import library
 from agentsight_agent.bpf.limits import (
     ClassLimit,
@@ -204,6 +205,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._limits: Mapping[str, ClassLimit] = {}
         self.quiet_ns = settings.quiet_ns
         self._paths = ALL_PATHS
+        self._excluded: frozenset[ExcludedProgram] = frozenset()
         self._readlines: dict[str, MultiLink | PerfLinks] = {}
         self._socket_links: list[int] = []
         self._datagram_links: list[int] = []
@@ -342,6 +344,16 @@ class Kernel(AbstractContextManager["Kernel"]):
             self._paths = paths
             self._write_control()
 
+    def exclude_programs(self, programs: frozenset[ExcludedProgram]) -> None:
+        """Make members of sessions quiet that execute one of `programs`, before they do more."""
+        table = self._object.map("excluded_programs")
+        for program in self._excluded - programs:
+            table.delete(program.packed())
+        for program in programs - self._excluded:
+            table.update(program.packed(), b"\1")
+        self._excluded = programs
+        self._write_control()
+
     def rate(self, session: int, name: str) -> Rate:
         """Return what limits have decided for a class of a session."""
         return read_rate(self._object, session, name)
@@ -360,7 +372,7 @@ class Kernel(AbstractContextManager["Kernel"]):
             self._output_bytes,
             any(limit.is_one for limit in self._limits.values()),
             self._paths.default,
-            0,
+            bool(self._excluded),
         )
         self._object.map(".bss.control").update(bytes(4), value)
 

@@ -6,14 +6,19 @@ Must not read processes or containers: what a filter looks at is given.
 from __future__ import annotations
 
 import fnmatch
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from agentsight_agent.bpf.exclusions import MAX_NAME_BYTES, ExcludedProgram
 from agentsight_agent.enrich.container_state import NONE, Container
 from agentsight_agent.enrich.procfs import Process
 from agentsight_agent.sessions.rules import user_id
 
 EXCLUDED = "excluded by a filter"
 NOT_INCLUDED = "not included by a filter"
+# What makes of a name a pattern, or a path.
+_GLOB = re.compile(r"[*?\[/]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,14 @@ class _Matcher:
             and self._matches_session(seen)
         )
 
+    def programs(self) -> Iterator[ExcludedProgram]:
+        """Yield the program that the filter is, if it is nothing but a file name and a user."""
+        name = self.wanted.executable
+        if self.wanted != ProcessFilter(executable=name, user=self.wanted.user):
+            return
+        if not _GLOB.search(name) and len(name.encode()) <= MAX_NAME_BYTES:
+            yield ExcludedProgram(name, self._uid)
+
     def _matches_session(self, seen: Candidate) -> bool:
         wanted = self.wanted.session
         return _glob(wanted, seen.agent_name) or wanted == f"{seen.session:016x}"
@@ -77,6 +90,11 @@ class Filters:
     def is_empty(self) -> bool:
         """True when everything is wanted, so that nothing needs to be known of a process."""
         return not self._include and not self._exclude
+
+    @property
+    def programs(self) -> frozenset[ExcludedProgram]:
+        """The programs that are excluded whatever else is known, for the kernel to know them."""
+        return frozenset(program for each in self._exclude for program in each.programs())
 
     def refuses(self, seen: Candidate) -> str:
         """Return why a session may not begin with a process, "" if it may."""

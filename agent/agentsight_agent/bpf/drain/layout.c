@@ -163,6 +163,7 @@ static const struct field fields[] = {
 	FIELD(control_values, generation),
 	FIELD(control_values, limited),
 	FIELD(control_values, path_filter),
+	FIELD(control_values, excludes_programs),
 	SIZE(load_settings),
 	FIELD(load_settings, wakeup_bytes),
 	FIELD(load_settings, max_payload_bytes),

@@ -1,6 +1,7 @@
 """Filters: whose sessions begin, what of a session is not recorded, and how it is counted."""
 
 import pytest
+from agentsight_agent.bpf.exclusions import ExcludedProgram
 from agentsight_agent.enrich.container_state import Container, Containers, Pod
 from agentsight_agent.enrich.procfs import Process
 from agentsight_agent.sessions import SessionRule
@@ -143,3 +144,22 @@ def test_one_tenants_processes_do_not_reach_anothers_rules(world) -> None:
     started = [e for e in tracker.begin_running(MS) if e.HasField("session_started")]
     assert [(e.pid, e.session_started.rule) for e in started] == [(100, "one"), (200, "two")]
     assert tracker.session_of(300) == tracker.session_of(400) == 0
+
+
+def test_the_kernel_is_told_of_filters_that_are_a_file_name_and_a_user_only() -> None:
+    filters = Filters(
+        exclude=(
+            ProcessFilter(executable="git"),
+            ProcessFilter(user="61001"),
+            ProcessFilter(executable="cat", user="61001"),
+            ProcessFilter(executable="*/bin/git"),
+            ProcessFilter(executable="git*"),
+            ProcessFilter(executable="git", namespace="shop"),
+            ProcessFilter(executable="x" * 64),
+        )
+    )
+    assert filters.programs == {
+        ExcludedProgram("git"),
+        ExcludedProgram(uid=61001),
+        ExcludedProgram("cat", 61001),
+    }
