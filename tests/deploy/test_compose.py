@@ -15,7 +15,13 @@ from pathlib import Path
 import pytest
 import yaml
 from agentsight_core.testing.conditions import eventually
-from agentsight_core.testing.containers import SERVERS_IMAGE, caller_in_container, docker, image
+from agentsight_core.testing.containers import (
+    SERVERS_IMAGE,
+    caller_in_container,
+    docker,
+    image,
+    logs,
+)
 from agentsight_core.testing.llm_tls_server import llm_tls_server
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
@@ -140,7 +146,7 @@ def system(request, tmp_path: Path) -> Iterator[Compose]:
         yield compose
     finally:
         for container in compose.containers():
-            (tmp_path / f"{service_of(container)}.log").write_text(docker("logs", container["Id"]))
+            (tmp_path / f"{service_of(container)}.log").write_text(logs(container["Id"]))
         compose.compose("down", "--volumes", "--timeout", "5", check=False)
 
 

@@ -33,6 +33,15 @@ def docker(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def logs(container: str) -> str:
+    """Return what a container has written, to standard output and error."""
+    command = ["docker", "logs", container]
+    done = subprocess.run(  # noqa: S603  # tests choose the name
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
+    )
+    return done.stdout
+
+
 @contextlib.asynccontextmanager
 async def caller_in_container(
     server: LlmTlsServer, model: str, folder: Path
