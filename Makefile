@@ -127,6 +127,11 @@ test-phoenix: setup-dev ## a real Arize Phoenix (850 MB, in an environment of it
 test-helm: setup-dev ## the Helm chart: lint, renders, schemas of Kubernetes, Pod Security, settings
 	@$(VENV)/python -m pytest -p no:cacheprovider tests/deploy/test_helm_chart.py tests/golden/chart
 
+.PHONY: test-kubernetes
+test-kubernetes: setup-dev ## the chart on a real API server; KUBE_APISERVER_BIN=… names it, nothing brings it along
+	@test -x "$(KUBE_APISERVER_BIN)" || { echo "KUBE_APISERVER_BIN must name a kube-apiserver: docs/install-helm.md" >&2; exit 1; }
+	@KUBE_APISERVER_BIN="$(KUBE_APISERVER_BIN)" $(VENV)/python -m pytest -p no:cacheprovider tests/deploy/test_helm_install.py
+
 .PHONY: clean
 clean: ## remove everything that was built
 	@rm -rf .venv .setup dist build

@@ -57,7 +57,7 @@ find_wheel() {
         say "building the BPF programs and the wheel"
         build=$(mktemp -d)
         trap 'rm -rf "$build"' EXIT
-        "$from/scripts/build_bpf.sh" >"$build/log" 2>&1 || { cat "$build/log" >&2; fail "the BPF programs do not compile" "see above"; }
+        PYTHON=/usr/bin/python3 "$from/scripts/build_bpf.sh" >"$build/log" 2>&1 || { cat "$build/log" >&2; fail "the BPF programs do not compile" "see above"; }
         "$prefix/venv/bin/pip" wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$build" "$from"
         wheel=$(ls "$build"/agentsight_cluster-*.whl)
         ;;
@@ -86,8 +86,11 @@ install_files() {
         chmod 0640 "$config/agentsight.yaml"
     }
     install -d -m 0700 "$state"
-    if [ "$unit" = aggregator ] && ! getent passwd agentsight >/dev/null; then
-        useradd --system --home-dir "$state" --shell /usr/sbin/nologin agentsight
+    if [ "$unit" = aggregator ]; then
+        getent passwd agentsight >/dev/null ||
+            useradd --system --home-dir "$state" --shell /usr/sbin/nologin agentsight
+        # The aggregator is not root, and has to read its configuration and what that names.
+        chgrp -R agentsight "$config"
     fi
     install -d "$units"
     install -m 0644 "$here/deploy/systemd/agentsight-$unit.service" "$units/"

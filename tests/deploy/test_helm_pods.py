@@ -69,7 +69,11 @@ async def test_what_an_agent_did_is_told_by_the_toolbox(pods: Pods, tmp_path: Pa
 
     def session() -> dict:
         api = f"{NAME}-aggregator:9466"
-        lines = pods.run(f"{NAME}-test", ["sessions", "--api", api, "--json"]).splitlines()
+        try:
+            lines = pods.run(f"{NAME}-test", ["sessions", "--api", api, "--json"]).splitlines()
+        except AssertionError:
+            # NATS may still be choosing the leaders of new streams: it answers 503.
+            return {}
         mine = [json.loads(line) for line in lines if container in line]
         return mine[0]["session_summary"] if mine else {}
 
