@@ -2,7 +2,8 @@
 /*
  * What one command and its children do on macOS, one record a line, for `agentsight replay`:
  *
- *	sudo dtrace -s agentsight.d -o trace.txt -c 'COMMAND'
+ *	: > trace.txt
+ *	sudo dtrace -s agentsight.d -o trace.txt -c 'COMMAND' 2> >(tee -a trace.txt >&2)
  *	sudo dtrace -s agentsight.d -p PID > trace.txt 2>&1
  *
  * Framing. A record begins at the beginning of a line:
@@ -17,7 +18,7 @@
  * bytes are cut.
  *
  * BEGIN tells the format's version. Records that DTrace has no room for ("drops") it tells on
- * stderr; the reader takes these lines for what they are, wherever they are.
+ * stderr, which is why that goes into the trace; the reader finds these lines wherever they fall.
  *
  * Needs root, and of System Integrity Protection `csrutil enable --without dtrace`; programs that are
  * restricted (/bin, /usr/bin, hardened runtime without get-task-allow) show no plaintext even so.
