@@ -134,7 +134,7 @@ def test_plaintext_that_is_missing_is_told_where_it_is_missing(
 @settings(deadline=None)
 @given(st.integers(0, 5000), st.integers(0, 1 << 30))
 def test_what_the_tracer_dropped_is_declared(lines: int, drops: int) -> None:
-    text = f"@begin 0 1 1 1 1 {10**18} {PID}\ndtrace: {drops} drops on CPU 3\n" + "x\n" * lines
+    text = f"@begin 1 1 1 1 {10**18} {PID}\ndtrace: {drops} drops on CPU 3\n" + "x\n" * lines
     _, account = read("dtrace", [text.encode()])
     assert account.lost == {"drops": drops}
     header = event("{68fdd900-4a3e-11d1-84f4-0000f80464e3}", 0, TIME, 1, EventsLost=drops)

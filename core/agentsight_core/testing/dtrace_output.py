@@ -56,11 +56,10 @@ class DtraceOutput:
         tid: int,
         *fields: int | bytes,
         dump: bytes | None = None,
-        cpu: int = 0,
     ) -> str:
         """Add a record and return its text; a `dump` is preceded by its length."""
         shown = [self._shown(field) for field in fields]
-        line = " ".join([f"@{kind}", str(cpu), str(at_ns), str(pid), str(tid), *shown])
+        line = " ".join([f"@{kind}", str(at_ns), str(pid), str(tid), *shown])
         if dump is None:
             text = line + "\n"
         else:

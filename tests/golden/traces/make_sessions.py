@@ -72,14 +72,14 @@ def dtrace_session() -> str:
     mac("tlsfd", at(0.7), AGENT, t, SSL, 5)
     out.call(at(1), AGENT, SSL, request([TASK]), written=True)
     out.call(at(2), AGENT, SSL, response(ASKED, "tool_use", 30), written=False)
-    mac("fork", at(2.1), AGENT, t, SHELL, cpu=1)
+    mac("fork", at(2.1), AGENT, t, SHELL)
     out.execute(at(2.2), SHELL, AGENT, [b"/bin/sh", b"-c", COMMAND.encode()])
     s = SHELL * 7
-    mac("open", at(2.3), SHELL, s, -2, 0, 3, 0, b"my notes.txt", cpu=1)
-    mac("close", at(2.4), SHELL, s, 3, 240, 0, 1, 0, cpu=1)
-    # Another CPU's buffer: written later, but older.
+    mac("open", at(2.3), SHELL, s, -2, 0, 3, 0, b"my notes.txt")
+    mac("close", at(2.4), SHELL, s, 3, 240, 0, 1, 0)
+    # The buffer of another CPU: printed later, but older.
     mac("signal", at(2.25), AGENT, t, SHELL, 18)
-    mac("exit", at(2.5), SHELL, s, 1, 0, cpu=1)
+    mac("exit", at(2.5), SHELL, s, 1, 0)
     history = [TASK, {"role": "assistant", "content": ASKED}, {"role": "user", "content": RESULT}]
     out.call(at(3), AGENT, SSL, request(history), written=True)
     out.call(at(4), AGENT, SSL, response(SAID, "end_turn", 5), written=False)

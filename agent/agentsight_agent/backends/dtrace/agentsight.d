@@ -8,7 +8,7 @@
  *
  * Framing. A record begins at the beginning of a line:
  *
- *	@kind cpu timestamp pid tid fields...
+ *	@kind timestamp pid tid fields...
  *
  * Fields are decimal numbers, and texts in quotes. DTrace has no JSON, and %s prints the bytes of a
  * path as they are, newlines too. %S prints a text with C escapes (\n, \", \\, \ooo), so that it
@@ -34,21 +34,30 @@
 #pragma D option dynvarsize=32m
 #pragma D option switchrate=10hz
 
+/* The target and all that it has started, by process id. */
+int watched[int];
+int introduced;
+/* Of descriptors, by process id and number. */
+uint64_t reads[int, int];
+uint64_t writes[int, int];
+uint64_t read_bytes[int, int];
+uint64_t written_bytes[int, int];
+
 dtrace:::BEGIN
 {
 	watched[$target] = 1;
-	printf("@begin %d %d %d %d 1 %d %d\n", cpu, timestamp, pid, tid, walltimestamp, $target);
+	printf("@begin %d %d %d 1 %d %d\n", timestamp, pid, tid, walltimestamp, $target);
 }
 
 dtrace:::END
 {
-	printf("@end %d %d %d %d\n", cpu, timestamp, pid, tid);
+	printf("@end %d %d %d\n", timestamp, pid, tid);
 }
 
 /* A clause that ran into memory that is not there: its record is missing. */
 dtrace:::ERROR
 {
-	printf("@error %d %d %d %d %d %d\n", cpu, timestamp, pid, tid, arg1, arg4);
+	printf("@error %d %d %d %d %d\n", timestamp, pid, tid, arg1, arg4);
 }
 
 /* ---- processes ---- */
@@ -57,7 +66,7 @@ proc:::create
 /watched[pid]/
 {
 	watched[args[0]->pr_pid] = 1;
-	printf("@fork %d %d %d %d %d\n", cpu, timestamp, pid, tid, args[0]->pr_pid);
+	printf("@fork %d %d %d %d\n", timestamp, pid, tid, args[0]->pr_pid);
 }
 
 /*
@@ -87,7 +96,7 @@ proc:::exec-success, syscall:::entry
 	this->taken = this->size > 4096 ? 4096 : this->size;
 	this->bytes = alloca(4096);
 	copyinto(this->argc ? this->argv[0] : 0, this->taken, this->bytes);
-	printf("@exec %d %d %d %d %d %d %d %d %d \"%S\" %d", cpu, timestamp, pid, tid, ppid, uid,
+	printf("@exec %d %d %d %d %d %d %d %d \"%S\" %d", timestamp, pid, tid, ppid, uid,
 	    self->introduce - 1, this->argc, this->size, execname, this->taken);
 	tracemem(this->bytes, 4096, this->taken);
 }
@@ -108,7 +117,7 @@ syscall::exit:entry
 proc:::exit
 /watched[pid]/
 {
-	printf("@exit %d %d %d %d %d %d\n", cpu, timestamp, pid, tid, arg0, self->status);
+	printf("@exit %d %d %d %d %d\n", timestamp, pid, tid, arg0, self->status);
 	self->status = 0;
 	watched[pid] = 0;
 }
@@ -116,7 +125,7 @@ proc:::exit
 proc:::signal-send
 /watched[pid] || watched[args[1]->pr_pid]/
 {
-	printf("@signal %d %d %d %d %d %d\n", cpu, timestamp, pid, tid, args[1]->pr_pid, args[2]);
+	printf("@signal %d %d %d %d %d\n", timestamp, pid, tid, args[1]->pr_pid, args[2]);
 }
 
 /* ---- files: paths are read at the return, when the kernel has had them in memory ---- */
@@ -141,7 +150,7 @@ syscall::open:return, syscall::open_nocancel:return, syscall::openat:return,
 syscall::openat_nocancel:return
 /self->path/
 {
-	printf("@open %d %d %d %d %d %d %d %d \"%S\"\n", cpu, timestamp, pid, tid, self->directory,
+	printf("@open %d %d %d %d %d %d %d \"%S\"\n", timestamp, pid, tid, self->directory,
 	    self->flags, (int)arg1, errno, copyinstr(self->path));
 	self->path = 0;
 }
@@ -193,7 +202,7 @@ syscall::sendmsg:return, syscall::sendmsg_nocancel:return
 syscall::close:entry, syscall::close_nocancel:entry
 /watched[pid]/
 {
-	printf("@close %d %d %d %d %d %d %d %d %d\n", cpu, timestamp, pid, tid, arg0,
+	printf("@close %d %d %d %d %d %d %d %d\n", timestamp, pid, tid, arg0,
 	    read_bytes[pid, arg0], written_bytes[pid, arg0], reads[pid, arg0], writes[pid, arg0]);
 	read_bytes[pid, arg0] = 0;
 	written_bytes[pid, arg0] = 0;
@@ -269,7 +278,7 @@ syscall::unlink:return, syscall::rmdir:return, syscall::chdir:return, syscall::m
 syscall::chmod:return, syscall::unlinkat:return, syscall::mkdirat:return, syscall::fchmodat:return
 /self->changed/
 {
-	printf("@change %d %d %d %d \"%S\" %d %d %d %d \"%S\"\n", cpu, timestamp, pid, tid, probefunc,
+	printf("@change %d %d %d \"%S\" %d %d %d %d \"%S\"\n", timestamp, pid, tid, probefunc,
 	    self->at_directory, self->mode, (int)arg1, errno, copyinstr(self->changed));
 	self->changed = 0;
 }
@@ -305,7 +314,7 @@ syscall::rename:return, syscall::symlink:return, syscall::link:return, syscall::
 syscall::renameatx_np:return, syscall::linkat:return, syscall::symlinkat:return
 /self->named/
 {
-	printf("@name %d %d %d %d \"%S\" %d %d %d %d \"%S\" \"%S\"\n", cpu, timestamp, pid, tid,
+	printf("@name %d %d %d \"%S\" %d %d %d %d \"%S\" \"%S\"\n", timestamp, pid, tid,
 	    probefunc, self->at_directory, self->to_directory, (int)arg1, errno,
 	    copyinstr(self->changed), copyinstr(self->named));
 	self->changed = 0;
@@ -327,7 +336,7 @@ syscall::connect:return, syscall::connect_nocancel:return
 {
 	this->bytes = alloca(28);
 	copyinto(self->address, self->address_size, this->bytes);
-	printf("@connect %d %d %d %d %d %d %d", cpu, timestamp, pid, tid, self->socket, errno,
+	printf("@connect %d %d %d %d %d %d", timestamp, pid, tid, self->socket, errno,
 	    self->address_size);
 	tracemem(this->bytes, 28, self->address_size);
 	self->address = 0;
@@ -385,7 +394,7 @@ pid$target::SSL_write_ex:return, pid$target::SSL_read_ex:return
 	this->taken = self->size - 0 > 4096 ? 4096 : self->size - 0;
 	this->bytes = alloca(4096);
 	copyinto(self->from + 0, this->taken, this->bytes);
-	printf("@tls %d %d %d %d %d %d %d %d %d", cpu, self->at, pid, tid,
+	printf("@tls %d %d %d %d %d %d %d %d", self->at, pid, tid,
 	    self->ssl, self->written, self->size, 0, this->taken);
 	tracemem(this->bytes, 4096, this->taken);
 }
@@ -397,7 +406,7 @@ pid$target::SSL_write_ex:return, pid$target::SSL_read_ex:return
 	this->taken = self->size - 4096 > 4096 ? 4096 : self->size - 4096;
 	this->bytes = alloca(4096);
 	copyinto(self->from + 4096, this->taken, this->bytes);
-	printf("@tls %d %d %d %d %d %d %d %d %d", cpu, self->at, pid, tid,
+	printf("@tls %d %d %d %d %d %d %d %d", self->at, pid, tid,
 	    self->ssl, self->written, self->size, 4096, this->taken);
 	tracemem(this->bytes, 4096, this->taken);
 }
@@ -409,7 +418,7 @@ pid$target::SSL_write_ex:return, pid$target::SSL_read_ex:return
 	this->taken = self->size - 8192 > 4096 ? 4096 : self->size - 8192;
 	this->bytes = alloca(4096);
 	copyinto(self->from + 8192, this->taken, this->bytes);
-	printf("@tls %d %d %d %d %d %d %d %d %d", cpu, self->at, pid, tid,
+	printf("@tls %d %d %d %d %d %d %d %d", self->at, pid, tid,
 	    self->ssl, self->written, self->size, 8192, this->taken);
 	tracemem(this->bytes, 4096, this->taken);
 }
@@ -421,7 +430,7 @@ pid$target::SSL_write_ex:return, pid$target::SSL_read_ex:return
 	this->taken = self->size - 12288 > 4096 ? 4096 : self->size - 12288;
 	this->bytes = alloca(4096);
 	copyinto(self->from + 12288, this->taken, this->bytes);
-	printf("@tls %d %d %d %d %d %d %d %d %d", cpu, self->at, pid, tid,
+	printf("@tls %d %d %d %d %d %d %d %d", self->at, pid, tid,
 	    self->ssl, self->written, self->size, 12288, this->taken);
 	tracemem(this->bytes, 4096, this->taken);
 }
@@ -433,7 +442,7 @@ pid$target::SSL_write_ex:return, pid$target::SSL_read_ex:return
 	this->taken = self->size - 16384 > 4096 ? 4096 : self->size - 16384;
 	this->bytes = alloca(4096);
 	copyinto(self->from + 16384, this->taken, this->bytes);
-	printf("@tls %d %d %d %d %d %d %d %d %d", cpu, self->at, pid, tid,
+	printf("@tls %d %d %d %d %d %d %d %d", self->at, pid, tid,
 	    self->ssl, self->written, self->size, 16384, this->taken);
 	tracemem(this->bytes, 4096, this->taken);
 }
@@ -445,7 +454,7 @@ pid$target::SSL_write_ex:return, pid$target::SSL_read_ex:return
 	this->taken = self->size - 20480 > 4096 ? 4096 : self->size - 20480;
 	this->bytes = alloca(4096);
 	copyinto(self->from + 20480, this->taken, this->bytes);
-	printf("@tls %d %d %d %d %d %d %d %d %d", cpu, self->at, pid, tid,
+	printf("@tls %d %d %d %d %d %d %d %d", self->at, pid, tid,
 	    self->ssl, self->written, self->size, 20480, this->taken);
 	tracemem(this->bytes, 4096, this->taken);
 }
@@ -457,7 +466,7 @@ pid$target::SSL_write_ex:return, pid$target::SSL_read_ex:return
 	this->taken = self->size - 24576 > 4096 ? 4096 : self->size - 24576;
 	this->bytes = alloca(4096);
 	copyinto(self->from + 24576, this->taken, this->bytes);
-	printf("@tls %d %d %d %d %d %d %d %d %d", cpu, self->at, pid, tid,
+	printf("@tls %d %d %d %d %d %d %d %d", self->at, pid, tid,
 	    self->ssl, self->written, self->size, 24576, this->taken);
 	tracemem(this->bytes, 4096, this->taken);
 }
@@ -469,7 +478,7 @@ pid$target::SSL_write_ex:return, pid$target::SSL_read_ex:return
 	this->taken = self->size - 28672 > 4096 ? 4096 : self->size - 28672;
 	this->bytes = alloca(4096);
 	copyinto(self->from + 28672, this->taken, this->bytes);
-	printf("@tls %d %d %d %d %d %d %d %d %d", cpu, self->at, pid, tid,
+	printf("@tls %d %d %d %d %d %d %d %d", self->at, pid, tid,
 	    self->ssl, self->written, self->size, 28672, this->taken);
 	tracemem(this->bytes, 4096, this->taken);
 }
@@ -484,10 +493,10 @@ pid$target::SSL_write_ex:return, pid$target::SSL_read_ex:return
 
 pid$target::SSL_set_fd:entry
 {
-	printf("@tlsfd %d %d %d %d %d %d\n", cpu, timestamp, pid, tid, arg0, (int)arg1);
+	printf("@tlsfd %d %d %d %d %d\n", timestamp, pid, tid, arg0, (int)arg1);
 }
 
 pid$target::SSL_free:entry
 {
-	printf("@tlsfree %d %d %d %d %d\n", cpu, timestamp, pid, tid, arg0);
+	printf("@tlsfree %d %d %d %d\n", timestamp, pid, tid, arg0);
 }

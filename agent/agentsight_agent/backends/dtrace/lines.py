@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Fields behind cpu, time, pid and tid: d a number, s a text, x the size of the bytes that follow.
+# Fields behind time, pid and tid: d a number, s a text, x the size of the bytes that follow.
 _FORMS = {
     b"begin": "ddd",
     b"end": "",
@@ -27,7 +27,7 @@ _FORMS = {
     b"tlsfd": "dd",
     b"tlsfree": "d",
 }
-_COMMON = "dddd"
+_COMMON = "ddd"
 # Longer than four texts of strsize, each byte an escape of four.
 _MAX_LINE_BYTES = 32 * 1024
 _MAX_DUMP_BYTES = 64 * 1024
@@ -146,7 +146,7 @@ class LineReader:
             else:
                 numbers.append(int(field[1]))
             at = field.end()
-        _, time_ns, pid, tid, *others = numbers
+        time_ns, pid, tid, *others = numbers
         if at != len(line) or not _in_range(time_ns, pid, tid):
             yield Missing("malformed")
             return

@@ -62,7 +62,7 @@ def test_times_are_those_of_the_script_and_unix_time_is_by_the_begin() -> None:
 def test_buffers_of_several_cpus_are_put_in_order() -> None:
     out = output()
     for at in (5, 7, 6, 4):
-        out.record("fork", at * SECOND // 4, PID, PID, CHILD + at, cpu=at % 2)
+        out.record("fork", at * SECOND // 4, PID, PID, CHILD + at)
     assert [event.boot_ns * 4 // SECOND for event in events(read(out.text))] == [4, 5, 6, 7]
 
 
@@ -152,7 +152,7 @@ def test_a_remark_in_the_middle_of_a_line_costs_nothing() -> None:
 
 def test_a_path_cannot_pretend_to_be_a_record_or_a_remark() -> None:
     out = output()
-    path = b'x"\n@exit 0 1 1 1 1 0\ndtrace: 5 drops on CPU 0'
+    path = b'x"\n@exit 1 1 1 1 0\ndtrace: 5 drops on CPU 0'
     out.record("open", 2 * SECOND, PID, PID, -2, 0, 3, 0, path)
     reader = DtraceReader()
     [event] = events(read(out.text, reader))
@@ -173,15 +173,15 @@ def test_texts_end_at_their_nul_whether_the_rest_of_their_buffer_is_shown_or_not
 @pytest.mark.parametrize(
     ("line", "lost"),
     [
-        ("@open 0 9 1 1 -2 0 3\n", "malformed"),
-        ('@open 0 9 1 1 -2 0 3 0 "a" 4\n', "malformed"),
-        ('@open 0 9 1 1 -2 0 3 "a" 0\n', "malformed"),
-        ("@exit 0 9 4294967296 1 1 0\n", "malformed"),
-        ("@fork 0 9 1 1 -5\n", "malformed"),
-        ("@tls 0 9 1 1 5 1 10 8 4\n\n     0: 61 61 61 61  aaaa\n", "malformed"),
-        ("@tls 0 9 1 1 5 1 10 0 10\n\n     0: 61 61  aa\n@end 0 10 1 1\n", "malformed"),
-        ("@error 0 9 1 1 7 1\n", "error in the script"),
-        ("@exit 0 9 1", "malformed"),
+        ("@open 9 1 1 -2 0 3\n", "malformed"),
+        ('@open 9 1 1 -2 0 3 0 "a" 4\n', "malformed"),
+        ('@open 9 1 1 -2 0 3 "a" 0\n', "malformed"),
+        ("@exit 9 4294967296 1 1 0\n", "malformed"),
+        ("@fork 9 1 1 -5\n", "malformed"),
+        ("@tls 9 1 1 5 1 10 8 4\n\n     0: 61 61 61 61  aaaa\n", "malformed"),
+        ("@tls 9 1 1 5 1 10 0 10\n\n     0: 61 61  aa\n@end 10 1 1\n", "malformed"),
+        ("@error 9 1 1 7 1\n", "error in the script"),
+        ("@exit 9 1", "malformed"),
     ],
 )
 def test_what_cannot_be_read_is_counted(line: str, lost: str) -> None:
@@ -198,6 +198,6 @@ def test_other_lines_are_not_of_the_script() -> None:
 
 def test_a_later_version_is_refused() -> None:
     reader = DtraceReader()
-    text = output().text.replace(" 1 1767", " 2 1767") + "@exit 0 9 1 1 1 0\n"
+    text = output().text.replace(" 1 1767", " 2 1767") + "@exit 9 1 1 1 0\n"
     assert read(text, reader) == []
     assert reader.account.lost == {"of version 2": 1, "before the begin": 1}
