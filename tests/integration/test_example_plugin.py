@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +16,11 @@ from agentsight_core.bus.connection import Outgoing
 from agentsight_core.bus.generations import Generation, GenerationLog
 from agentsight_core.bus.provisioning import BusSettings
 from agentsight_core.pb import events_pb2 as pb
-from agentsight_core.pb.findings_pb2 import Edge, Finding
+from agentsight_core.pb.findings_pb2 import Finding
 from agentsight_core.runtime.notes import read_note
 from agentsight_core.testing.agent_log import AgentLog
 from agentsight_core.testing.buses import running_bus
 from agentsight_core.testing.conditions import eventually
-from agentsight_core.testing.contracts import check_analyzer, check_exporter
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,15 +38,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-@pytest.fixture
-def importable(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(installed))
-    importlib.invalidate_caches()
-    yield
-    for name in [name for name in sys.modules if name.startswith("agentsight_example_plugin")]:
-        del sys.modules[name]
-
-
 def log() -> list[pb.Event]:
     made = AgentLog()
     made.start(1.0)
@@ -58,23 +46,19 @@ def log() -> list[pb.Event]:
     return made.events
 
 
-def test_its_analyzer_keeps_the_contract(importable: None) -> None:
-    commands = importlib.import_module("agentsight_example_plugin.commands")
-    found = check_analyzer(lambda: commands.PLUGIN.make({}), log())
-    assert [finding.edge.method for finding in found] == [
-        "repeated command, 2 times",
-        "repeated command, 3 times",
-    ]
-
-
-async def test_its_exporter_keeps_the_contract(importable: None, tmp_path: Path) -> None:
-    counts = importlib.import_module("agentsight_example_plugin.counts")
-    path = tmp_path / "counts.json"
-    batch = [Finding(id=bytes([n]) * 16, edge=Edge(method="m")) for n in range(1, 4)]
-    async with counts.PLUGIN.make({"path": str(path)}) as exporter:
-        await check_exporter(exporter, batch, lambda: path.exists() and path.read_text())
-        await exporter.export(batch)
-    assert json.loads(path.read_text()) == {"edge": 3}, "what comes again counts once"
+def test_its_own_tests_pass(installed: Path) -> None:
+    """They use nothing but what a package of somebody else has: ours is installed, and pytest."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=installed.parent / "source",
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
 
 
 def test_plugins_ls(installed: Path) -> None:
