@@ -335,6 +335,26 @@ async def test_a_server_that_speaks_no_tls_hears_nothing_from_us(
     assert b"CONNECT" not in heard
 
 
+async def test_a_handshake_that_fails_does_not_keep_from_the_next_server(cluster: Cluster) -> None:
+    """As of a server that waits two seconds for TLS to begin, to a client that is slower."""
+    refused = 0
+
+    async def speak_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal refused
+        refused += 1
+        writer.write(b'INFO {"server_id":"x","version":"2.15.1","max_payload":1048576}\r\n')
+        await reader.read(4096)
+        writer.close()
+
+    async with await asyncio.start_server(speak_first, "127.0.0.1", 0) as server:
+        slow = f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        config = cluster.config("node-n1", **{"bus.servers": (slow, cluster.server.url)})
+        # The servers are tried in any order.
+        while refused < 3:
+            async with asyncio.timeout(15), connect(connection_settings(config, "agent")) as bus:
+                await bus.client.flush()
+
+
 async def test_a_certificate_is_replaced_before_it_expires_and_nothing_is_lost(
     cluster: Cluster, tmp_path: Path
 ) -> None:

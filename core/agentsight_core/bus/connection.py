@@ -40,6 +40,9 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
+# What a connection that was never one may take to end.
+_ABANDON_SECONDS = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
@@ -92,13 +95,8 @@ async def connect(settings: ConnectionSettings) -> AsyncIterator[Bus]:
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").addFilter(_is_of_interest)
     reports = Reports(settings.name)
-    attempts = max(1, int(settings.connect_seconds / settings.reconnect_wait_seconds))
-    client = nats.NATS()
-    order = ServerOrder(settings.reconnect_wait_seconds)
+    client = await _connected(settings, reports)
     try:
-        await _connect(client, settings, reports, attempts, order)
-        # Once connected: for ever.
-        client.options["max_reconnect_attempts"] = -1
         async with tls_followed(client, settings.tls):
             yield Bus(client, settings.request_seconds, settings.group_keys, reports)
     finally:
@@ -112,45 +110,73 @@ def _is_of_interest(record: logging.LogRecord) -> bool:
     return "eof_received() has no effect" not in str(record.msg)
 
 
-async def _connect(
-    client: nats.NATS,
-    settings: ConnectionSettings,
-    reports: Reports,
-    attempts: int,
-    order: ServerOrder,
-) -> None:
+async def _connected(settings: ConnectionSettings, reports: Reports) -> nats.NATS:
+    """Return a client that is connected; from now on it connects again by itself, for ever."""
+    cause: Exception | None = None
+    try:
+        async with asyncio.timeout(settings.connect_seconds):
+            while True:
+                client = nats.NATS()
+                try:
+                    await _try(client, settings, reports)
+                except (nats.errors.Error, OSError, TimeoutError) as error:
+                    cause = error
+                    await _abandon(client)
+                except asyncio.CancelledError:
+                    await _abandon(client)
+                    raise
+                else:
+                    client.options |= {"allow_reconnect": True, "max_reconnect_attempts": -1}
+                    return client
+                await asyncio.sleep(settings.reconnect_wait_seconds)
+    except TimeoutError as error:
+        servers = ", ".join(settings.servers)
+        reason = reports.reason or type(cause or error).__name__
+        raise Retryable(f"connecting to {servers}: {reason}") from (cause or error)
+
+
+async def _try(client: nats.NATS, settings: ConnectionSettings, reports: Reports) -> None:
+    """Connect to the first server that can be reached; any error of it ends the attempt.
+
+    The library would go on by itself, but waits for ever for the end of a connection whose TLS
+    handshake has failed.
+    """
+    order = ServerOrder(settings.reconnect_wait_seconds)
+
     async def reconnected() -> None:
         order.arrived(client.connected_url.netloc)
         await reports.reconnected()
 
     tls = settings.tls.context() if settings.tls else None
-    try:
-        async with asyncio.timeout(settings.connect_seconds):
-            await client.connect(
-                servers=list(settings.servers),
-                name=settings.name,
-                token=settings.token or None,
-                nkeys_seed_str=settings.nkey_seed or None,
-                tls=tls,
-                tls_handshake_first=tls is not None and settings.tls_first,
-                inbox_prefix=settings.inbox_prefix or DEFAULT_INBOX_PREFIX,
-                connect_timeout=2,
-                max_reconnect_attempts=attempts,
-                reconnect_time_wait=settings.reconnect_wait_seconds,
-                ping_interval=settings.ping_seconds,
-                max_outstanding_pings=2,
-                pending_size=settings.pending_bytes,
-                error_cb=reports.error,
-                disconnected_cb=reports.disconnected,
-                reconnected_cb=reconnected,
-                reconnect_to_server_handler=order,
-            )
-            order.arrived(client.connected_url.netloc)
-    except (nats.errors.Error, OSError, TimeoutError) as error:
-        servers = ", ".join(settings.servers)
-        raise Retryable(
-            f"connecting to {servers}: {reports.reason or type(error).__name__}"
-        ) from error
+    await client.connect(
+        servers=list(settings.servers),
+        name=settings.name,
+        token=settings.token or None,
+        nkeys_seed_str=settings.nkey_seed or None,
+        tls=tls,
+        tls_handshake_first=tls is not None and settings.tls_first,
+        inbox_prefix=settings.inbox_prefix or DEFAULT_INBOX_PREFIX,
+        connect_timeout=2,
+        allow_reconnect=False,
+        max_reconnect_attempts=max(
+            1, int(settings.connect_seconds / settings.reconnect_wait_seconds)
+        ),
+        reconnect_time_wait=settings.reconnect_wait_seconds,
+        ping_interval=settings.ping_seconds,
+        max_outstanding_pings=2,
+        pending_size=settings.pending_bytes,
+        error_cb=reports.error,
+        disconnected_cb=reports.disconnected,
+        reconnected_cb=reconnected,
+        reconnect_to_server_handler=order,
+    )
+    order.arrived(client.connected_url.netloc)
+
+
+async def _abandon(client: nats.NATS) -> None:
+    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+        async with asyncio.timeout(_ABANDON_SECONDS):
+            await client.close()
 
 
 class Bus:

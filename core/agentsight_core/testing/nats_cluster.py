@@ -15,6 +15,8 @@ from agentsight_core.errors import Retryable
 from agentsight_core.testing.ports import free_ports
 
 _SIZE = 3
+_USERS = "nats-users.conf"
+_ROUTES = "nats-routes.conf"
 _START_SECONDS = 40.0
 
 
@@ -28,10 +30,18 @@ async def three_servers(
     """
     ports = free_ports(2 * _SIZE)
     servers = []
+    if fragments is not None:
+        # Before any of the servers reads them: it takes the path of an include as relative to its
+        # own configuration.
+        for name in (_USERS, _ROUTES):
+            (folder / name).write_bytes((fragments / name).read_bytes())
     try:
         for number in range(_SIZE):
             config = folder / f"{number}.conf"
-            config.write_text(_config(folder, number, ports, fragments, max_store_bytes))
+            is_secured = fragments is not None
+            config.write_text(
+                _config(folder, number, ports, max_store_bytes, is_secured=is_secured)
+            )
             log = str(folder / f"{number}.log")
             servers.append(
                 await asyncio.create_subprocess_exec(
@@ -59,15 +69,11 @@ async def provisioned(bus: Bus, settings: BusSettings) -> None:
 
 
 def _config(
-    folder: Path, number: int, ports: Sequence[int], fragments: Path | None, max_store_bytes: int
+    folder: Path, number: int, ports: Sequence[int], max_store_bytes: int, *, is_secured: bool
 ) -> str:
     routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[_SIZE:])
-    users, trust = "", ""
-    if fragments is not None:
-        # The server takes the path of an include as relative to its own configuration.
-        for name in ("nats-users.conf", "nats-routes.conf"):
-            (folder / name).write_bytes((fragments / name).read_bytes())
-        users, trust = 'include "nats-users.conf"', 'include "nats-routes.conf"'
+    users = f'include "{_USERS}"' if is_secured else ""
+    trust = f'include "{_ROUTES}"' if is_secured else ""
     return f"""\
 server_name: bus-{number}
 host: 127.0.0.1
