@@ -8,6 +8,7 @@
 
 #include "net.bpf.c"
 #include "tls.bpf.c"
+#include "tls_aead.bpf.c"
 #include "tls_go.bpf.c"
 #include "file.bpf.c"
 #include "gpu.bpf.c"

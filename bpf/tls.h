@@ -31,6 +31,10 @@ enum tls_hook {
 	TLS_HOOK_GO_WRITE = 33,
 	TLS_HOOK_GO_READ_END = 34,
 	TLS_HOOK_GO_CLOSE = 35,
+	/* tls_seal: EVP_AEAD_CTX_seal and _seal_scatter; tls_open and tls_opened: _open. */
+	TLS_HOOK_AEAD_SEAL = 48,
+	TLS_HOOK_AEAD_SEAL_SCATTER = 49,
+	TLS_HOOK_AEAD_OPEN = 50,
 };
 
 #define TLS_HOOK_WRITTEN 1

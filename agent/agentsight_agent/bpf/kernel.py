@@ -42,6 +42,9 @@ _UPROBES = (
     "tls_return",
     "tls_free",
     "tls_go",
+    "tls_seal",
+    "tls_open",
+    "tls_opened",
     "gpu_called",
     "gpu_synchronised",
     "readline_returned",
@@ -105,6 +108,14 @@ class HookKind(enum.IntEnum):
     GO_WRITE = 33
     GO_READ_END = 34
     GO_CLOSE = 35
+    # The AEAD of AWS-LC, below rustls: int EVP_AEAD_CTX_seal(…), _seal_scatter(…), _open(…)
+    AEAD_SEAL = 48
+    AEAD_SEAL_SCATTER = 49
+    AEAD_OPEN = 50
+
+
+_GO = frozenset({HookKind.GO_READ, HookKind.GO_WRITE, HookKind.GO_READ_END, HookKind.GO_CLOSE})
+_SEALING = frozenset({HookKind.AEAD_SEAL, HookKind.AEAD_SEAL_SCATTER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,11 +394,15 @@ class Kernel(AbstractContextManager["Kernel"]):
         """
         places = [(hook.offset, int(hook.kind)) for hook in hooks]
         calls = [place for place in places if place[1] < HookKind.FREE]
+        opening = [place for place in places if place[1] == HookKind.AEAD_OPEN]
         wanted = [
             ("tls_return", calls, True),
             ("tls_enter", calls, False),
             ("tls_free", [place for place in places if place[1] == HookKind.FREE], False),
-            ("tls_go", [place for place in places if place[1] > HookKind.FREE], False),
+            ("tls_go", [place for place in places if place[1] in _GO], False),
+            ("tls_opened", opening, True),
+            ("tls_open", opening, False),
+            ("tls_seal", [place for place in places if place[1] in _SEALING], False),
         ]
         return self._attach(path, wanted)
 

@@ -1,6 +1,7 @@
 """Says for one file where its TLS functions can be hooked, or why they cannot.
 
-Asks one module for each kind of TLS: `openssl`, `exported` (GnuTLS, NSS), `golang`, `stripped`.
+Asks one module for each kind of TLS: `openssl`, `exported` (GnuTLS, NSS), `golang`, `stripped`,
+`rustls`.
 Must not attach anything and must not know processes.
 """
 
@@ -16,19 +17,17 @@ from agentsight_agent.tls.exported import exported_hooks
 from agentsight_agent.tls.golang import go_hooks, uses_go_tls
 from agentsight_agent.tls.openssl import openssl_hooks
 from agentsight_agent.tls.reasons import Reason
+from agentsight_agent.tls.rustls import rustls_in
 from agentsight_agent.tls.stripped import boringssl_in, openssl_in
 
 # Libraries that carry TLS under another name than libssl, or another TLS than OpenSSL.
 _SUSPECTS = re.compile(
-    r"^libssl|gnutls|libnspr4|cygrpc|_rust\.abi3|^_ssl\.|boringssl|rustls|^libjvm"
+    r"^libssl|gnutls|libnspr4|cygrpc|\.abi3\.so$|^_ssl\.|boringssl|rustls|^libjvm"
 )
 _JAVA = re.compile(r"^libjvm\.so")
 # NSS does its input and output through NSPR, where it is hooked.
 _NSS = re.compile(r"^libssl3\.so")
-_BY_TEXT = {
-    b"ssl/ssl_lib.c\0": Reason.OPENSSL,
-    b"rustls": Reason.RUSTLS,
-}
+_OPENSSL = b"ssl/ssl_lib.c\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +98,18 @@ def _search(elf: Elf, name: str) -> tuple[TlsHook, ...] | Reason | None:
         return Reason.JAVA
     if uses_go_tls(elf):
         return go_hooks(elf)
-    found = openssl_in(elf) or boringssl_in(elf)
+    found = _several(openssl_in(elf) or boringssl_in(elf), rustls_in(elf))
     if found:
         return found
-    text = elf.first_of(list(_BY_TEXT), b".rodata")
-    if text is not None:
-        return _BY_TEXT[text]
+    if elf.first_of([_OPENSSL], b".rodata"):
+        return Reason.OPENSSL
     return Reason.NO_FUNCTIONS if name.startswith("libssl") else None
+
+
+def _several(
+    one: tuple[TlsHook, ...] | Reason | None, other: tuple[TlsHook, ...] | Reason | None
+) -> tuple[TlsHook, ...] | Reason | None:
+    """Return the hooks of two kinds of TLS in one program; a reason if there are none."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return one + other
+    return next((found for found in (one, other) if isinstance(found, tuple)), one or other)

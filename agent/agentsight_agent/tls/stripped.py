@@ -4,8 +4,8 @@ Both say in an error where it was raised: OpenSSL the function's name, BoringSSL
 number for the reason. The instruction that loads that text lies in the function. What is found is
 taken only if it is unique. Must not attach anything.
 
-Sources: OpenSSL include/openssl/err.h (ERR_raise), ssl/ssl_lib.c; BoringSSL include/openssl/err.h
-(OPENSSL_PUT_ERROR), include/openssl/ssl.h (SSL_R_*), ssl/ssl_lib.cc.
+Sources: OpenSSL include/openssl/err.h (ERR_raise), ssl/ssl_lib.c; BoringSSL
+include/openssl/ssl.h (SSL_R_*), ssl/ssl_lib.cc.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from agentsight_agent.bpf.kernel import HookKind, TlsHook
 from agentsight_agent.tls import emulated
 from agentsight_agent.tls.elf import EM_X86_64, Elf, Symbol
+from agentsight_agent.tls.raised import Raised, errors_raised
 from agentsight_agent.tls.reasons import Reason
 from agentsight_agent.tls.references import callers, function_starts, names, references, texts
 from agentsight_agent.tls.x86 import R8
@@ -33,19 +33,6 @@ _WRITE_REASONS = frozenset({66, 226, 215, 111})
 _READ_REASONS = frozenset({66})
 # SSL_read and SSL_peek stand right before SSL_write in ssl_lib.cc.
 _MAX_LINES_BEFORE = 60
-_AROUND = (24, 32)
-_REASON = re.compile(rb"\xba(..)\0\0", re.DOTALL)  # mov $reason, %edx
-_LINE = re.compile(rb"\x41\xb8(..)\0\0", re.DOTALL)  # mov $line, %r8d
-_MAX_REASON = 1000
-
-
-@dataclass(slots=True)
-class _Raised:
-    """The errors that one function raises."""
-
-    count: int = 0
-    reasons: set[int] = field(default_factory=set)
-    lines: list[int] = field(default_factory=list)
 
 
 def openssl_in(elf: Elf) -> tuple[TlsHook, ...] | Reason | None:
@@ -71,7 +58,7 @@ def boringssl_in(elf: Elf) -> tuple[TlsHook, ...] | Reason | None:
     targets = texts(elf, _BORINGSSL)
     if not targets or elf.machine != EM_X86_64:
         return None
-    raised = _raised(elf, targets)
+    raised = errors_raised(elf, targets)
     writes = [start for start, one in raised.items() if one.reasons >= _WRITE_REASONS]
     reads = _reads(raised, writes[0]) if len(writes) == 1 else []
     if not reads:
@@ -95,21 +82,7 @@ def _kind_of_write(elf: Elf, function: int) -> HookKind | None:
     return HookKind.WRITE_EX if fourth else HookKind.WRITE_EX2
 
 
-def _raised(elf: Elf, targets: list[int]) -> dict[int, _Raised]:
-    """Return what each function raises with one of the file names at `targets`, by its start."""
-    found = [reference.address for reference in references(elf, targets)]
-    functions: dict[int, _Raised] = defaultdict(_Raised)
-    for address, start in function_starts(elf, found).items():
-        window = elf.code(address - _AROUND[0], sum(_AROUND))
-        one = functions[start]
-        one.count += 1
-        reasons = (int.from_bytes(value, "little") for value in _REASON.findall(window))
-        one.reasons.update(reason for reason in reasons if reason < _MAX_REASON)
-        one.lines.extend(int.from_bytes(value, "little") for value in _LINE.findall(window))
-    return functions
-
-
-def _reads(raised: Mapping[int, _Raised], write: int) -> list[int]:
+def _reads(raised: Mapping[int, Raised], write: int) -> list[int]:
     """Return SSL_peek, which SSL_read calls, or both where it is part of SSL_read."""
     first = min(raised[write].lines, default=0)
     return [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 # Numbers of the general registers as the instruction encoding has them.
-RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 = range(9)
+RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9 = range(10)
 
 
 class Kind(Enum):

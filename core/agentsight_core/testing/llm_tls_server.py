@@ -108,7 +108,8 @@ class _Connection(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         data = self._read_body()
-        request = json.loads(data)
+        is_form = self.headers.get_content_maintype() == "multipart"
+        request = {} if is_form else json.loads(data)
         parts = answer(self.path, request)
         if request.get("stream"):
             self._stream(data, parts, endless=request.get("model") == ENDLESS)
@@ -173,15 +174,23 @@ def llm_tls_server(folder: Path) -> Iterator[LlmTlsServer]:
 
 def make_certificate(folder: Path) -> Path:
     """Write `ca.pem` and `server.pem` (with the key) for localhost; return the first."""
-    ca, key, both = (folder / name for name in ("ca.pem", "key.pem", "server.pem"))
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-    command += ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    command += ["-keyout", str(key), "-out", str(ca)]
-    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - fixed words
+    ca, key, own = (folder / name for name in ("ca.pem", "key.pem", "own.pem"))
+    new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    _openssl(*new, "-subj", "/CN=tests", "-keyout", folder / "ca-key.pem", "-out", ca)
+    # rustls takes no certificate of an authority for one of a server.
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    kind = [*names, "-addext", "basicConstraints=critical,CA:FALSE"]
+    signed = ["-CA", ca, "-CAkey", folder / "ca-key.pem"]
+    _openssl(*new, "-subj", "/CN=localhost", *kind, *signed, "-keyout", key, "-out", own)
+    both = folder / "server.pem"
     both.touch(mode=0o600)
-    both.write_bytes(key.read_bytes() + ca.read_bytes())
+    both.write_bytes(key.read_bytes() + own.read_bytes())
     return ca
+
+
+def _openssl(*words: str | Path) -> None:
+    command = ["openssl", *map(str, words), "-days", "2"]
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - fixed words
 
 
 def _message(model: str, text: str) -> dict[str, Any]:
