@@ -60,7 +60,13 @@ def needed(name: str, *others: str) -> str:
 def _(folder: Path) -> list[str]:
     # It brings its libraries along; later versions have OpenSSL 3.
     platform = ["--python-version", "3.11", "--platform", "manylinux_2_28_x86_64"]
-    wheel = fetched_wheel("pycurl==7.45.3", folder, *platform)
+    wheel = BUILT / "pycurl-7.45.3"
+    if not wheel.exists():
+        command = ["pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        run(sys.executable, "-m", *command, *platform, "--dest", folder, "pycurl==7.45.3")
+        (packed,) = folder.glob("*.whl")
+        with ZipFile(packed) as archive:
+            archive.extractall(wheel)
     (library,) = wheel.glob("pycurl.libs/libcurl-*")
     python = ["env", f"LD_LIBRARY_PATH={library.parent}", sys.executable]
     return [*python, str(CLIENTS / "curl_client.py"), str(library), *ASKS]
@@ -152,39 +158,14 @@ def _(folder: Path) -> list[str]:
     return [str(program), str(CLIENTS / "fetch_client.mjs"), *ASKS]
 
 
-def fetched_wheel(requirement: str, folder: Path, *options: str) -> Path:
-    """Return the folder in which the files of a wheel lie."""
-    wheel = BUILT / requirement
-    if not wheel.exists():
-        command = ["pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-        run(sys.executable, "-m", *command, *options, "--dest", folder, requirement)
-        (packed,) = folder.glob("*.whl")
-        with ZipFile(packed) as archive:
-            archive.extractall(wheel)
-    return wheel
-
-
-def made_wheel(folder: Path, name: str) -> str:
-    """Write a wheel as small as they can be, with some content."""
-    path = folder / f"{name}-1.0-py3-none-any.whl"
-    with ZipFile(path, "w") as archive:
-        archive.writestr(f"{name}.py", "\n".join(map(str, range(20_000))))
-        facts = f"{name}-1.0.dist-info"
-        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
-        archive.writestr(f"{facts}/METADATA", metadata)
-        kind = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        archive.writestr(f"{facts}/WHEEL", kind)
-        archive.writestr(f"{facts}/RECORD", "")
-    return str(path)
-
-
-@row("rustls above AWS-LC", "position-independent", "stripped", "uv", CAPTURED, matrix=True)
+@row("rustls above AWS-LC", "in a Python extension", "stripped", "pyqwest", CAPTURED, matrix=True)
 def _(folder: Path) -> list[str]:
-    (uv,) = fetched_wheel("uv==0.13.9", folder).glob("*.data/scripts/uv")
-    uv.chmod(0o755)
-    uploads = [made_wheel(folder, name) for name in ("one", "two")]
-    options = ["--no-cache", "--username", "u", "--password", "p"]
-    return [str(uv), "publish", *options, "--publish-url", "{url}/v1/messages", *uploads]
+    packages = BUILT / "pyqwest-0.12.0"
+    if not packages.exists():
+        command = ["pip", "install", "--quiet", "--target", packages, "pyqwest==0.12.0"]
+        run(sys.executable, "-m", *command)
+    python = ["env", f"PYTHONPATH={packages}", sys.executable]
+    return [*python, str(CLIENTS / "pyqwest_client.py"), *ASKS]
 
 
 @row("Java JSSE", "compiled at run time", "none", "Java", "not captured: java", matrix=True)

@@ -33,7 +33,7 @@ _TEXTS = {
     Reason.GO_CODE: "Go: the code of crypto/tls is not where the function table says",
     Reason.OPENSSL: "OpenSSL is linked in without symbols, and its functions are not found",
     Reason.BORINGSSL: "BoringSSL is linked in without symbols, and its functions are not found",
-    Reason.RUSTLS: "rustls has no function that can be hooked",
+    Reason.RUSTLS: "rustls is not above AWS-LC alone, or the functions of that are not found",
     Reason.JAVA: "Java compiles its TLS at run time: there is no function that can be hooked",
     Reason.NO_FUNCTIONS: "it does not define SSL_read and SSL_write",
     Reason.NO_ELF: "it is no file that can be read as 64-bit little-endian ELF",

@@ -108,8 +108,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         data = self._read_body()
-        is_form = self.headers.get_content_maintype() == "multipart"
-        request = {} if is_form else json.loads(data)
+        request = json.loads(data)
         parts = answer(self.path, request)
         if request.get("stream"):
             self._stream(data, parts, endless=request.get("model") == ENDLESS)
