@@ -179,7 +179,7 @@ def make_certificate(folder: Path) -> Path:
     # rustls takes no certificate of an authority for one of a server.
     names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     kind = [*names, "-addext", "basicConstraints=critical,CA:FALSE"]
-    signed = ["-CA", ca, "-CAkey", folder / "ca-key.pem"]
+    signed = ["-CA", str(ca), "-CAkey", str(folder / "ca-key.pem")]
     _openssl(*new, "-subj", "/CN=localhost", *kind, *signed, "-keyout", key, "-out", own)
     both = folder / "server.pem"
     both.touch(mode=0o600)
