@@ -131,6 +131,19 @@ static __always_inline void emit_net_closed(struct sock *sk, struct socket_origi
 	submit_record(CLASS_NET, record, 0);
 }
 
+/* Is what happens on a connection that begins to be recorded? */
+static __always_inline bool is_wanted_connection(struct sock *sk, struct socket_origin *origin)
+{
+	struct peer peer = {};
+
+	if (control.excludes_peers && peer_of(sk, &peer) &&
+	    is_excluded_peer(peer.family, peer.address)) {
+		COUNT(CLASS_NET, filtered, 1);
+		return false;
+	}
+	return admits(origin->session, CLASS_NET);
+}
+
 /* A socket that a listening one has made is established: its process is that one's. */
 static __always_inline void note_accepted(struct sock *sk)
 {
@@ -145,7 +158,7 @@ static __always_inline void note_accepted(struct sock *sk)
 	origin->established = 1;
 	if (!origin->session)
 		return;
-	if (admits(origin->session, CLASS_NET))
+	if (is_wanted_connection(sk, origin))
 		emit_connected(sk, origin, 0);
 	else
 		bpf_sk_storage_delete(&socket_origins, sk);
@@ -200,7 +213,7 @@ static __always_inline void note_state(struct sock *sk, int old_state, int new_s
 		return;
 	if (!origin->session)
 		origin->session = session_of(origin->tgid);
-	if (old_state == TCP_SYN_SENT && !admits(origin->session, CLASS_NET)) {
+	if (old_state == TCP_SYN_SENT && !is_wanted_connection(sk, origin)) {
 		bpf_sk_storage_delete(&socket_origins, sk);
 		return;
 	}

@@ -43,7 +43,7 @@ struct udp_flow {
 	__u16 local_port;
 	/* Of the peer; 0 = not known. */
 	__u16 family;
-	/* A limit: nothing is told of it. */
+	/* A limit or a filter: nothing is told of it. */
 	__u16 left_out;
 	__u32 tid;
 	__u32 quic_version;
@@ -256,7 +256,12 @@ static __noinline int begin_flow(struct udp_call *call)
 	flow.told_boot_ns = flow.since_boot_ns;
 	flow.looked_jiffies = bpf_jiffies64();
 	flow.received_first = !call->written;
-	flow.left_out = !admits(call->session, CLASS_NET);
+	if (call->peer.family && is_excluded_peer(call->peer.family, call->peer.address)) {
+		COUNT(CLASS_NET, filtered, 1);
+		flow.left_out = 1;
+	} else {
+		flow.left_out = !admits(call->session, CLASS_NET);
+	}
 	flow.quic_version = quic_version_of(call);
 	flow.local_port = FIELD(call->sk, __sk_common.skc_num);
 	set_peer(&flow, &call->peer);

@@ -139,6 +139,7 @@ class Agent:
         self._kernel.set_paths(self._settings.paths)
         filters = Filters(self._settings.include, self._settings.exclude)
         self._kernel.exclude_programs(filters.programs)
+        self._kernel.exclude_peers(self._settings.hosts.excluded_networks)
         self._offset_ns = wall_offset_ns()
         self._limits = LimitAccount(self._kernel, self._ledger.stage("limits", "decisions"))
         self._limits.wall_offset_ns = self._offset_ns
@@ -241,6 +242,7 @@ class Agent:
         self._kernel.set_limits(settings.limits)
         self._kernel.set_paths(settings.paths)
         self._kernel.exclude_programs(filters.programs)
+        self._kernel.exclude_peers(settings.hosts.excluded_networks)
         self._connections.apply(settings.http, promote=settings.promote, hosts=settings.hosts)
         self._streams.output = settings.output_bytes > 0
         self._settings = settings

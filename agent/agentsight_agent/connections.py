@@ -281,7 +281,7 @@ class Connections:
         endpoint = _find_endpoint(request, headers)
         is_wanted = endpoint is not None or may_be_mcp(request.method, request.target, headers)
         connection.session = connection.session or self._sessions.session_of(connection.pid)
-        if not self._hosts.wants(headers.get("host", "") or connection.peer_address):
+        if not self._hosts.wants(headers.get("host", ""), connection.peer_address):
             connection.unwanted.add(request.exchange)
             connection.unwanted_requests += 1
             return []

@@ -120,8 +120,9 @@ class Pipeline:
             for reason, count in {**counts.dropped, "map_full": counts.map_full}.items():
                 dropped[f"{name}: {reason}"] = count
         stage.dropped = {reason: count for reason, count in dropped.items() if count}
-        stage.filtered = {_UNWANTED_PATH: counters.file.filtered} if counters.file.filtered else {}
-        stage.received = stage.emitted + counters.file.filtered + sum(stage.dropped.values())
+        filtered = {_UNWANTED_PATH: counters.file.filtered, _UNWANTED_PEER: counters.net.filtered}
+        stage.filtered = {reason: count for reason, count in filtered.items() if count}
+        stage.received = stage.emitted + sum(filtered.values()) + sum(stage.dropped.values())
         self._connections.count_lost(counters.tls)
         self._streams.count_kernel(counters.stdio)
 
@@ -220,6 +221,7 @@ def _connection(item: TlsDuplex | TlsRun) -> int:
     return item.first.connection if isinstance(item, TlsDuplex) else item.connection
 
 
+_UNWANTED_PEER = "peer not wanted by a filter"
 _UNWANTED_PATH = "path not wanted by a filter"
 # The spool leaves a tombstone in the place of each frame that it gave up; sessions of a run that
 # was killed are told one by one.

@@ -9,6 +9,7 @@
 
 #include "../tls.h"
 #include "limits.bpf.h"
+#include "peers.bpf.h"
 #include "ring.bpf.h"
 #include "sessions.bpf.h"
 
@@ -198,6 +199,7 @@ static __noinline int bind_peer(__u64 ssl, struct peer *peer)
 	struct bound_socket bound = {};
 	struct connection_opened *record;
 	struct connection *connection;
+	__u8 one = VERDICT_MUTED;
 
 	bound.key.tgid = bpf_get_current_pid_tgid() >> 32;
 	bound.key.ssl = ssl;
@@ -205,6 +207,8 @@ static __noinline int bind_peer(__u64 ssl, struct peer *peer)
 	if (!connection || connection->flags & CONNECTION_BOUND)
 		return 0;
 	bound.id = connection->id;
+	if (is_excluded_peer(peer->family, peer->address))
+		bpf_map_update_elem(&muted_connections, &bound.id, &one, BPF_ANY);
 	record = begin_record(CLASS_TLS, RECORD_CONNECTION_OPENED, sizeof(*record), 0,
 			      session_of(bound.key.tgid));
 	if (!record)

@@ -94,6 +94,9 @@ struct control_values {
 	__u32 path_filter;
 	/* 1 = there are programs of which nothing is recorded. */
 	__u32 excludes_programs;
+	/* 1 = there are peers with which nothing is recorded. */
+	__u32 excludes_peers;
+	__u32 reserved;
 };
 
 /* What is to be recorded of files whose path is below none of the given ones. */

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from agentsight_agent.bpf import _drain
 from agentsight_agent.bpf.counters import KernelCounters, read_counters
-from agentsight_agent.bpf.exclusions import ExcludedProgram
+from agentsight_agent.bpf.exclusions import ExcludedProgram, Network, packed_network
 from agentsight_agent.bpf.libbpf import library
 from agentsight_agent.bpf.limits import (
     ClassLimit,
@@ -70,7 +70,7 @@ _SOCKETS = {
     "plain_socket_received": "sock_recv_length",
 }
 _DATAGRAMS = {"udp_sent": "sock_send_length", "udp_received": "sock_recv_length"}
-_CONTROL = struct.Struct("<IIQIIIIII")
+_CONTROL = struct.Struct("<IIQIIIIIIII")
 # enum verdict
 _MUTED, _WANTED = b"\1", b"\2"
 # struct membership of bpf/lib/sessions.bpf.h
@@ -217,6 +217,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         self.quiet_ns = settings.quiet_ns
         self._paths = ALL_PATHS
         self._excluded: frozenset[ExcludedProgram] = frozenset()
+        self._peers: frozenset[Network] = frozenset()
         self._readlines: dict[str, MultiLink | PerfLinks] = {}
         self._socket_links: list[int] = []
         self._datagram_links: list[int] = []
@@ -365,6 +366,16 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._excluded = programs
         self._write_control()
 
+    def exclude_peers(self, networks: frozenset[Network]) -> None:
+        """Record nothing of connections with peers in `networks` that begin from now on."""
+        table = self._object.map("excluded_peers")
+        for network in self._peers - networks:
+            table.delete(packed_network(network))
+        for network in networks - self._peers:
+            table.update(packed_network(network), b"\1")
+        self._peers = networks
+        self._write_control()
+
     def rate(self, session: int, name: str) -> Rate:
         """Return what limits have decided for a class of a session."""
         return read_rate(self._object, session, name)
@@ -384,6 +395,8 @@ class Kernel(AbstractContextManager["Kernel"]):
             any(limit.is_one for limit in self._limits.values()),
             self._paths.default,
             bool(self._excluded),
+            bool(self._peers),
+            0,
         )
         self._object.map(".bss.control").update(bytes(4), value)
 

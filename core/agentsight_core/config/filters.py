@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
@@ -13,6 +14,14 @@ _HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9._:-]*[a-z0-9])?")
 # What the kernel side compares, less the slash or the zero byte behind a path.
 _MAX_PREFIX_BYTES = 127
 _PATHS = Field(max_length=256)
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 class ProcessFilterConfig(Section):
@@ -66,8 +75,8 @@ class FiltersConfig(Section):
     and end is recorded, and that of what they start."""
 
     exclude_hosts: tuple[str, ...] = ()
-    """HTTP of agents with these hosts is not recorded: a name, or `*.example.com` for all below
-    it."""
+    """HTTP of agents with these hosts is not recorded: a name, `*.example.com` for all below it, an
+    address, or a network (`10.0.0.0/8`). With addresses and networks no connection is recorded."""
 
     include_hosts: tuple[str, ...] = ()
     """If given, only HTTP with these hosts is recorded; `exclude_hosts` still holds."""
@@ -96,6 +105,8 @@ class FiltersConfig(Section):
     @classmethod
     def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:
-            if not _HOST.fullmatch(host):
-                raise ValueError(f"{host} must be a host name in lower case, or *.name")
+            if not _HOST.fullmatch(host) and not _is_network(host):
+                raise ValueError(
+                    f"{host} must be a host name in lower case, *.name, an address or a network"
+                )
         return hosts

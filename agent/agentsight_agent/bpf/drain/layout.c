@@ -164,6 +164,7 @@ static const struct field fields[] = {
 	FIELD(control_values, limited),
 	FIELD(control_values, path_filter),
 	FIELD(control_values, excludes_programs),
+	FIELD(control_values, excludes_peers),
 	SIZE(load_settings),
 	FIELD(load_settings, wakeup_bytes),
 	FIELD(load_settings, max_payload_bytes),
