@@ -21,6 +21,8 @@ from agentsight_core.bus.provisioning import (
 from agentsight_core.bus.server import NatsServer, ServerSettings
 from agentsight_core.errors import ConfigError, Retryable
 from agentsight_core.testing.buses import running_bus
+from agentsight_core.testing.conditions import eventually
+from agentsight_core.testing.ports import free_ports
 
 pytestmark = pytest.mark.server
 
@@ -144,6 +146,19 @@ async def test_a_server_that_is_too_old_is_said(
             ConfigError, match=r"nats-server 2\.\d+\.\d+ at 127.*99\.0\.1 and newer"
         ):
             await provision(running.bus, BusSettings(2))
+
+
+async def test_between_two_servers_none_is_too_old(tmp_path: Path) -> None:
+    async with running_bus(tmp_path, BusSettings(partitions=2)) as running:
+        servers = (running.server.url, f"nats://127.0.0.1:{free_ports(1)[0]}")
+        settings = ConnectionSettings(servers, "test", running.server.token, request_seconds=0.5)
+        async with connect(settings) as bus:
+            os.kill(running.server.pid, signal.SIGKILL)
+            await running.server.wait_ended()
+            # Of the other one, which does not answer, no version is known.
+            await eventually(lambda: bus.server_version == (0, 0, 0))
+            with pytest.raises(Retryable):
+                await provision(bus, BusSettings(2))
 
 
 async def test_partition_is_that_of_the_session_alone(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ class Bus:
 
     @property
     def server_version(self) -> tuple[int, int, int]:
-        """The version of that server."""
+        """The version of that server; (0, 0, 0) while it is not known, as between two servers."""
         version = self.client.connected_server_version
         return version.major, version.minor, version.patch
 

@@ -75,7 +75,7 @@ async def provision(
     what no server has had room for in `placing_seconds`; StreamUpdateError, with all else done, if
     a stream that is there stays as it is; Retryable while servers are away.
     """
-    if bus.server_version < OLDEST_SERVER:
+    if (0, 0, 0) < bus.server_version < OLDEST_SERVER:
         raise ConfigError(
             f"nats-server {_dotted(bus.server_version)} at {bus.server} is too old; allowed: "
             f"{_dotted(OLDEST_SERVER)} and newer"
