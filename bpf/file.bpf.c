@@ -21,6 +21,8 @@
 
 /* A file that stays open is told this often, if something goes through it. */
 #define TELL_NS 10000000000ull
+/* Most paths are no longer; what is copied for nothing costs the watched process. */
+#define SHORT_PATH_BYTES 64
 /* Room that the empty path of a found file takes. */
 #define FOUND_PATH_BYTES 8
 
@@ -58,17 +60,15 @@ struct {
 /* Initial value of an entry; the path is then read into the entry itself. */
 ZEROED(struct open_file, no_file);
 
-/* Tell the sums, which begin anew. */
-static __noinline int emit_closed(struct descriptor *key, struct open_file *file, __u32 still_open)
+static __always_inline void put_closed(struct descriptor *key, struct open_file *file,
+				       __u32 still_open, const __u32 room)
 {
-	struct file_closed *record;
+	struct file_closed *record =
+		begin_record(CLASS_FILE, RECORD_FILE_CLOSED, sizeof(*record) + room,
+			     file->path_bytes, file->session);
 
-	if (file->is_untold)
-		return 0;
-	record = begin_record(CLASS_FILE, RECORD_FILE_CLOSED, sizeof(*record), file->path_bytes,
-			      file->session);
 	if (!record)
-		return 0;
+		return;
 	record->header.pid = key->tgid;
 	record->read_bytes = __sync_lock_test_and_set(&file->read_bytes, 0);
 	record->written_bytes = __sync_lock_test_and_set(&file->written_bytes, 0);
@@ -79,8 +79,19 @@ static __noinline int emit_closed(struct descriptor *key, struct open_file *file
 	record->path_bytes = file->path_bytes;
 	record->still_open = still_open;
 	record->mapped_for_writing = file->mapped_for_writing;
-	__builtin_memcpy(record->path, file->path, sizeof(record->path));
+	__builtin_memcpy(record->path, file->path, room);
 	submit_record(CLASS_FILE, record, file->path_bytes);
+}
+
+/* Tell the sums, which begin anew. */
+static __noinline int emit_closed(struct descriptor *key, struct open_file *file, __u32 still_open)
+{
+	if (file->is_untold)
+		return 0;
+	if (file->path_bytes <= SHORT_PATH_BYTES)
+		put_closed(key, file, still_open, SHORT_PATH_BYTES);
+	else
+		put_closed(key, file, still_open, KEPT_PATH_BYTES);
 	return 0;
 }
 
@@ -122,7 +133,7 @@ static __always_inline void leave_out_file(struct descriptor *key)
 }
 
 /* Begin to sum up what happens on a new descriptor. */
-static __noinline int note_open(struct descriptor *key, __u64 session, __u64 path_at)
+static __noinline struct open_file *note_open(struct descriptor *key, __u64 session, __u64 path_at)
 {
 	struct open_file *file;
 	long bytes;
@@ -131,7 +142,7 @@ static __noinline int note_open(struct descriptor *key, __u64 session, __u64 pat
 	close_file(key);
 	file = hold_file(key, &no_file, BPF_ANY);
 	if (!file)
-		return 0;
+		return NULL;
 	file->session = session;
 	file->opened_boot_ns = bpf_ktime_get_boot_ns();
 	file->told_boot_ns = file->opened_boot_ns;
@@ -141,7 +152,7 @@ static __noinline int note_open(struct descriptor *key, __u64 session, __u64 pat
 		file->path_bytes = bytes;
 	if (bytes == KEPT_PATH_BYTES)
 		COUNT(CLASS_FILE, truncated, 1);
-	return 0;
+	return file;
 }
 
 /* `fd` is now another descriptor of the file of `key`. */
@@ -179,8 +190,9 @@ struct opening {
 	__u32 reserved;
 };
 
-static __always_inline void put_opened(struct opening *opening, __u64 bytes, const __u32 room,
-				       const bool relative)
+/* `file` has the path; NULL: it is read anew. */
+static __always_inline void put_opened(struct opening *opening, struct open_file *file, __u64 bytes,
+				       const __u32 room, const bool relative)
 {
 	const __u32 area = relative ? sizeof(struct path_area) : 0;
 	struct file_opened *record =
@@ -191,13 +203,32 @@ static __always_inline void put_opened(struct opening *opening, __u64 bytes, con
 		return;
 	record->flags = opening->flags;
 	record->result = opening->result;
-	record->path_bytes = room ? read_path(record->data, room, opening->path_at) : 0;
+	record->path_bytes = bytes;
+	if (file)
+		__builtin_memcpy(record->data, file->path, room);
+	else
+		record->path_bytes = room ? read_path(record->data, room, opening->path_at) : 0;
 	record->directory_at = relative ? room : 0;
 	if (relative)
 		collect_descriptor_path((void *)record->data + room, opening->directory);
 	submit_record(CLASS_FILE, record, bytes);
 }
 
+/* Tell an opening whose path is in `file`, whole. */
+static __noinline int emit_opened_file(struct opening *opening, struct open_file *file)
+{
+	__u64 bytes = file->path_bytes;
+
+	if (file->path[0] != '/')
+		put_opened(opening, file, bytes, KEPT_PATH_BYTES, true);
+	else if (bytes <= SHORT_PATH_BYTES)
+		put_opened(opening, file, bytes, SHORT_PATH_BYTES, false);
+	else
+		put_opened(opening, file, bytes, KEPT_PATH_BYTES, false);
+	return 0;
+}
+
+/* Tell one that has failed, or has a path that is not kept whole. */
 static __noinline int emit_opened(struct opening *opening)
 {
 	long bytes;
@@ -207,19 +238,19 @@ static __noinline int emit_opened(struct opening *opening)
 	bytes = path_bytes(opening->path_at);
 	if (!bytes) {
 		/* open() failed with EFAULT, or the page is gone: tell it without path */
-		put_opened(opening, 0, 0, false);
+		put_opened(opening, NULL, 0, 0, false);
 		COUNT(CLASS_FILE, truncated, 1);
 	} else if (is_relative(opening->path_at)) {
 		if (bytes < KEPT_PATH_BYTES)
-			put_opened(opening, bytes, KEPT_PATH_BYTES, true);
+			put_opened(opening, NULL, bytes, KEPT_PATH_BYTES, true);
 		else
-			put_opened(opening, bytes, MAX_PATH, true);
-	} else if (bytes <= 64) {
-		put_opened(opening, bytes, 64, false);
+			put_opened(opening, NULL, bytes, MAX_PATH, true);
+	} else if (bytes <= SHORT_PATH_BYTES) {
+		put_opened(opening, NULL, bytes, SHORT_PATH_BYTES, false);
 	} else if (bytes < KEPT_PATH_BYTES) {
-		put_opened(opening, bytes, KEPT_PATH_BYTES, false);
+		put_opened(opening, NULL, bytes, KEPT_PATH_BYTES, false);
 	} else {
-		put_opened(opening, bytes, MAX_PATH, false);
+		put_opened(opening, NULL, bytes, MAX_PATH, false);
 	}
 	return 0;
 }
@@ -249,7 +280,7 @@ static __noinline struct open_file *note_found(struct descriptor *key)
 	entry->opened_boot_ns = bpf_ktime_get_boot_ns();
 	entry->told_boot_ns = entry->opened_boot_ns;
 	entry->looked_jiffies = bpf_jiffies64();
-	put_opened(&opening, 0, FOUND_PATH_BYTES, true);
+	put_opened(&opening, NULL, 0, FOUND_PATH_BYTES, true);
 	return entry;
 }
 
@@ -317,6 +348,7 @@ static __always_inline void note_mapped(__u32 tgid, struct pt_regs *regs)
 static __always_inline void opened(struct opening *opening)
 {
 	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = opening->result};
+	struct open_file *file = NULL;
 
 	if (!is_wanted_path(opening->path_at, opening->directory) ||
 	    !admits(opening->session, CLASS_FILE)) {
@@ -325,8 +357,11 @@ static __always_inline void opened(struct opening *opening)
 		return;
 	}
 	if (opening->result >= 0)
-		note_open(&key, opening->session, opening->path_at);
-	emit_opened(opening);
+		file = note_open(&key, opening->session, opening->path_at);
+	if (file && file->path_bytes && file->path_bytes < KEPT_PATH_BYTES)
+		emit_opened_file(opening, file);
+	else
+		emit_opened(opening);
 }
 
 static __always_inline __u32 openat2_flags(__u64 how_at)
@@ -405,6 +440,38 @@ static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, lo
 	return false;
 }
 
+/* Calls that programs make all the time and that do nothing to files: no look-up is due to them. */
+static __always_inline bool is_of_no_interest(__u64 number)
+{
+	switch (number) {
+	case __NR_brk:
+	case __NR_clock_nanosleep:
+	case __NR_epoll_pwait:
+	case __NR_epoll_wait:
+	case __NR_fstat:
+	case __NR_futex:
+	case __NR_getpid:
+	case __NR_getppid:
+	case __NR_gettid:
+	case __NR_ioctl:
+	case __NR_lseek:
+	case __NR_lstat:
+	case __NR_madvise:
+	case __NR_mprotect:
+	case __NR_munmap:
+	case __NR_newfstatat:
+	case __NR_poll:
+	case __NR_ppoll:
+	case __NR_rt_sigaction:
+	case __NR_rt_sigprocmask:
+	case __NR_sched_yield:
+	case __NR_stat:
+	case __NR_wait4:
+		return true;
+	}
+	return false;
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 {
@@ -412,7 +479,8 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 	struct opening opening = {.result = result, .directory = AT_FDCWD};
 	struct descriptor key = {.tgid = tgid};
 
-	if (switched_off())
+	if (switched_off() ||
+	    (is_of_no_interest(SYSCALL_NUMBER(regs)) && !is_limit(SYSCALL_NUMBER(regs), -result)))
 		return 0;
 	opening.session = session_of(tgid);
 	if (!opening.session || IN_COMPAT_SYSCALL(bpf_get_current_task_btf()))

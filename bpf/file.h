@@ -38,7 +38,8 @@ struct file_closed {
 	__u32 still_open;
 	/* 1 = the file was mapped so that writing to memory changes it. */
 	__u32 mapped_for_writing;
-	char path[KEPT_PATH_BYTES];
+	/* Zero-terminated. */
+	char path[];
 };
 
 enum unseen {

@@ -47,6 +47,10 @@ enum {
 	__NR_dup2,
 	__NR_fork,
 	__NR_vfork,
+	__NR_epoll_wait,
+	__NR_lstat,
+	__NR_poll,
+	__NR_stat,
 };
 
 #else

@@ -44,9 +44,13 @@ static enum body_field encode_opened(struct buffer *body, const struct file_open
 	return put_tail_path(body, 4, tail, record->directory_at) ? FILE_OPENED : 0;
 }
 
-static enum body_field encode_closed(struct buffer *body, const struct file_closed *record)
+static enum body_field encode_closed(struct buffer *body, const struct file_closed *record,
+				     size_t bytes)
 {
-	put_text(body, 1, record->path, strnlen(record->path, sizeof(record->path)));
+	struct tail tail = {record->path, bytes - sizeof(*record)};
+
+	if (!put_tail_text(body, 1, tail, 0, record->path_bytes))
+		return 0;
 	put_signed(body, 2, record->fd);
 	put_varint(body, 3, record->read_bytes);
 	put_varint(body, 4, record->written_bytes);
@@ -105,7 +109,7 @@ enum body_field encode_file(struct buffer *body, const void *record, uint16_t ty
 	case RECORD_FILE_OPENED:
 		return IF_WHOLE(struct file_opened, encode_opened(body, record, bytes));
 	case RECORD_FILE_CLOSED:
-		return IF_WHOLE(struct file_closed, encode_closed(body, record));
+		return IF_WHOLE(struct file_closed, encode_closed(body, record, bytes));
 	case RECORD_FILE_CHANGED:
 		return IF_WHOLE(struct file_changed, encode_changed(body, record, bytes));
 	case RECORD_UNSEEN_USED:
