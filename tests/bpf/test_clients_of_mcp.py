@@ -135,5 +135,22 @@ def test_a_tool_call_over_mcp_is_one_span_with_what_was_said(
         assert ("execute_tool desk_forecast", "true") in names
 
 
+REVISIONS = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"]
+
+
+def test_every_revision_is_read_as_the_official_server_speaks_it(tmp_path) -> None:
+    server = f"{sys.executable} {TESTERS / 'mcp_desk.py'} stdio"
+    client = f"{sys.executable} {TESTERS / 'mcp_of_revision.py'}"
+    script = "\n".join(f"{client} {revision} {server}" for revision in REVISIONS)
+    run = record(["/bin/sh", "-e", "-c", script], tmp_path)
+    assert run.exit_status == 0, run.stderr
+    assert run.stdout.split() == REVISIONS
+    assert not run.losses()
+    spans = [f.span for f in findings_of(build_fold(), run.events) if f.HasField("span")]
+    calls = [values(span) for span in spans if span.name == "tools/call forecast"]
+    assert [call["mcp.protocol.version"] for call in calls] == REVISIONS
+    assert {call["agentsight.mcp.server.name"] for call in calls} == {"weather-desk"}
+
+
 def values(span) -> dict[str, object]:
     return {item.key: getattr(item, item.WhichOneof("value")) for item in span.attributes}
