@@ -273,7 +273,11 @@ def test_rules_and_dashboards_are_those_of_the_repository() -> None:
     alerts = [one for group in rule["spec"]["groups"] for one in group["rules"] if "alert" in one]
     assert alerts
     assert all(alert["labels"]["team"] == "platform" for alert in alerts)
-    assert all(alert["annotations"]["runbook_url"] for alert in alerts)
+    for alert in alerts:
+        page = alert["annotations"]["runbook_url"].removeprefix(
+            "https://git.example.org/agentsight/"
+        )
+        assert (ROOT / page).is_file()
     for path in (ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"):
         name = f"r-agentsight-dashboard-{path.stem}"
         (one,) = [x for x in of_kind("full", "ConfigMap") if x["metadata"]["name"] == name]
