@@ -89,6 +89,11 @@ def test_the_sbom_names_what_is_in_the_image() -> None:
     assert bom["metadata"]["component"]["name"] == "agentsight-cluster"
     assert {"protobuf", "nats-py", "cryptography"} <= listed.keys()
     assert listed == wanted
+    debian = run("agent", "dpkg-query", "--show", "--showformat", "${Package} ${Version}\n")
+    bom = json.loads((ROOT / "dist" / "sbom" / "agent.system.cdx.json").read_text())
+    listed_there = {f"{c['name']} {c['version']}" for c in bom["components"]}
+    assert "libbpf1" in debian
+    assert set(debian.splitlines()) <= listed_there
 
 
 def normal(name: str) -> str:
