@@ -10,6 +10,7 @@ from agentsight_core.pb import findings_pb2 as pb
 from agentsight_aggregator.analyzers.effects import effect_event
 from agentsight_aggregator.analyzers.findings import Attributes, Output, cut, event, storable
 from agentsight_aggregator.analyzers.gpu_use import gpu_attributes
+from agentsight_aggregator.analyzers.host_paths import Places, on_host
 from agentsight_aggregator.analyzers.state import ProcessState, SessionState
 from agentsight_aggregator.analyzers.tool_effects import measure_process
 
@@ -43,6 +44,7 @@ def write_process(
         for time_ns, argv in process.earlier
     ]
     attributes = _attributes(process, limit)
+    _put_host_paths(attributes, process, session.places.get(process.container_id, ()))
     if output.settings.content_on_spans:
         _put_output(attributes, process)
         events += [
@@ -96,6 +98,14 @@ def _attributes(process: ProcessState, limit: int) -> Attributes:
         attributes["agentsight.cause.method"] = process.cause.method
         attributes["agentsight.cause.confidence"] = process.cause.confidence
     return attributes
+
+
+def _put_host_paths(attributes: Attributes, process: ProcessState, places: Places) -> None:
+    """Say where the host sees the program and the working directory of a process in a container."""
+    seen = {"executable_path": process.exe, "working_directory": process.cwd}
+    for name, path in seen.items():
+        if host_path := on_host(path, places):
+            attributes[f"agentsight.process.host_{name}"] = host_path
 
 
 def _put_argv(attributes: Attributes, process: ProcessState, limit: int) -> None:

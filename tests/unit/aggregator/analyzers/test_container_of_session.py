@@ -74,7 +74,11 @@ def test_files_of_a_process_in_a_container_have_the_path_of_the_host_beside_thei
         1,
         300,
         process_executed=pb.ProcessExecuted(
-            argv=["worker"], exe="/bin/worker", container_id="c0ffee", start_boot_ns=1
+            argv=["worker"],
+            exe="/bin/worker",
+            cwd="/work/project",
+            container_id="c0ffee",
+            start_boot_ns=1,
         ),
     )
     places = [("/", "/docker/merged"), ("/work", "/home/me"), ("/work/ram", "")]
@@ -99,3 +103,6 @@ def test_files_of_a_process_in_a_container_have_the_path_of_the_host_beside_thei
         ("relative", ""),
     ]
     assert span.events[5][1]["agentsight.file.new_host_path"] == "/docker/merged/b"
+    about = span.attributes
+    assert about["agentsight.process.host_executable_path"] == "/docker/merged/bin/worker"
+    assert about["agentsight.process.host_working_directory"] == "/home/me/project"
