@@ -45,7 +45,8 @@ def test_application_data_of_both_directions_is_of_one_connection(
 ) -> None:
     program = build(tmp_path, *flags)
     found = inspect(str(program), executable=True)
-    assert isinstance(found, TlsFile), found
+    assert isinstance(found, TlsFile)
+    assert found.unread is None
     seen_by = watch()
     seen_by.kernel.attach_tls(str(program), found.hooks)
     sealer = tester(program, port)
@@ -61,8 +62,14 @@ def test_application_data_of_both_directions_is_of_one_connection(
     assert (opened.connection, opened.peer_port) == (written[0].connection, port)
 
 
-@pytest.mark.parametrize("flags", [("-DWITH_RING",), ("-DINVALID=104",), ("-DTOO_LARGE=1",)])
+@pytest.mark.parametrize("flags", [("-DINVALID=104",), ("-DTOO_LARGE=1",)])
 def test_what_is_not_surely_it_is_not_hooked_and_has_the_reason(tmp_path, flags) -> None:
     found = inspect(str(build(tmp_path, *flags)), executable=True)
     assert isinstance(found, Unhookable)
     assert found.reason is Reason.RUSTLS
+
+
+def test_where_rustls_may_use_ring_too_that_is_said(tmp_path) -> None:
+    found = inspect(str(build(tmp_path, "-DWITH_RING")), executable=True)
+    assert isinstance(found, TlsFile)
+    assert (len(found.hooks), found.unread) == (3, Reason.RUSTLS_RING)

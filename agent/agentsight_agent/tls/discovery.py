@@ -42,12 +42,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class TlsFile:
-    """A file with TLS code that can be hooked."""
+    """A file with TLS code that can be hooked; `unread`: why there is more that cannot be."""
 
     path: str
     identity: Identity
     name: str
     hooks: tuple[TlsHook, ...]
+    unread: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +76,18 @@ def inspect(path: str, *, name: str = "", executable: bool = False) -> TlsFile |
     name = name or path.rpartition("/")[2]
     identity = identify(path)
     suspect = executable or _SUSPECTS.search(name) is not None
+    hooks: tuple[TlsHook, ...] = ()
+    reason = None
     try:
         with Elf(path) as elf:
-            found = find_hooks(elf) or (_search(elf, name) if suspect else None)
+            hooks = find_hooks(elf)
+            if not hooks and suspect:
+                hooks, reason = _search(elf, name)
     except ElfError:
-        found = Reason.NO_ELF if name.startswith("libssl") else None
-    if isinstance(found, Reason):
-        return Unhookable(path, identity, name, found)
-    return TlsFile(path, identity, name, found) if found else None
+        reason = Reason.NO_ELF if name.startswith("libssl") else None
+    if hooks:
+        return TlsFile(path, identity, name, hooks, reason)
+    return Unhookable(path, identity, name, reason) if reason else None
 
 
 def find_hooks(elf: Elf) -> tuple[TlsHook, ...]:
@@ -90,26 +95,25 @@ def find_hooks(elf: Elf) -> tuple[TlsHook, ...]:
     return openssl_hooks(elf) or exported_hooks(elf)
 
 
-def _search(elf: Elf, name: str) -> tuple[TlsHook, ...] | Reason | None:
-    """Return the hooks of TLS code without symbols, or why there are none; None: no TLS code."""
+def _search(elf: Elf, name: str) -> tuple[tuple[TlsHook, ...], Reason | None]:
+    """Return the hooks of TLS code without symbols, and why not all of that is seen, if so."""
     if _NSS.search(name):
-        return None
+        return (), None
     if _JAVA.search(name):
-        return Reason.JAVA
+        return (), Reason.JAVA
     if uses_go_tls(elf):
-        return go_hooks(elf)
-    found = _several(openssl_in(elf) or boringssl_in(elf), rustls_in(elf))
-    if found:
-        return found
-    if elf.first_of([_OPENSSL], b".rodata"):
-        return Reason.OPENSSL
-    return Reason.NO_FUNCTIONS if name.startswith("libssl") else None
+        return _parted(go_hooks(elf))
+    hooks, reason = _parted(openssl_in(elf) or boringssl_in(elf))
+    more, other = rustls_in(elf)
+    hooks, reason = hooks + more, reason or other
+    if not (hooks or reason) and elf.first_of([_OPENSSL], b".rodata"):
+        reason = Reason.OPENSSL
+    if not (hooks or reason) and name.startswith("libssl"):
+        reason = Reason.NO_FUNCTIONS
+    return hooks, reason
 
 
-def _several(
-    one: tuple[TlsHook, ...] | Reason | None, other: tuple[TlsHook, ...] | Reason | None
-) -> tuple[TlsHook, ...] | Reason | None:
-    """Return the hooks of two kinds of TLS in one program; a reason if there are none."""
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        return one + other
-    return next((found for found in (one, other) if isinstance(found, tuple)), one or other)
+def _parted(
+    found: tuple[TlsHook, ...] | Reason | None,
+) -> tuple[tuple[TlsHook, ...], Reason | None]:
+    return ((), found) if isinstance(found, Reason) else (found or (), None)

@@ -87,8 +87,8 @@ class TlsFiles:
     @property
     def uncaptured(self) -> tuple[Uncaptured, ...]:
         """TLS code that processes use and that is not hooked."""
-        found = (u for u in self._entries() if isinstance(u, Uncaptured))
-        return tuple(u for u in found if u.users)
+        found = map(_unread_in, self._entries())
+        return tuple(one for one in found if one is not None and one.users)
 
     def _entries(self) -> tuple[Attachment | Uncaptured, ...]:
         """Return a copy, made at once: a status page asks from another thread."""
@@ -116,8 +116,8 @@ class TlsFiles:
         entry = self._with_tls.get(identity)
         if entry is not None and pid not in entry.users:
             entry.users.add(pid)
-            if isinstance(entry, Uncaptured):
-                yield entry.user(pid)
+            if unread := _unread_in(entry):
+                yield unread.user(pid)
 
     def release(self, pid: int) -> None:
         """Process `pid` uses none of the files any more."""
@@ -163,6 +163,14 @@ class TlsFiles:
             return Uncaptured(file.name, file.path, Reason.REFUSED, str(error))
         self.hooked += 1
         return Attachment(file, link)
+
+
+def _unread_in(entry: Attachment | Uncaptured) -> Uncaptured | None:
+    """Return what of a file is not seen: all, the rest of one that is hooked, or nothing."""
+    if isinstance(entry, Uncaptured):
+        return entry
+    file = entry.file
+    return Uncaptured(file.name, file.path, file.unread, "", entry.users) if file.unread else None
 
 
 def _identity(path: str) -> Identity | None:

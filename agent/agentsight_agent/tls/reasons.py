@@ -16,6 +16,7 @@ class Reason(StrEnum):
     OPENSSL = "openssl_stripped"
     BORINGSSL = "boringssl_stripped"
     RUSTLS = "rustls"
+    RUSTLS_RING = "rustls_ring"
     JAVA = "java"
     NO_FUNCTIONS = "no_functions"
     NO_ELF = "no_elf"
@@ -33,7 +34,8 @@ _TEXTS = {
     Reason.GO_CODE: "Go: the code of crypto/tls is not where the function table says",
     Reason.OPENSSL: "OpenSSL is linked in without symbols, and its functions are not found",
     Reason.BORINGSSL: "BoringSSL is linked in without symbols, and its functions are not found",
-    Reason.RUSTLS: "rustls is not above AWS-LC alone, or the functions of that are not found",
+    Reason.RUSTLS: "rustls is not above AWS-LC, or the functions of that are not found",
+    Reason.RUSTLS_RING: "rustls may use ring, which is not seen, or AWS-LC, which is",
     Reason.JAVA: "Java compiles its TLS at run time: there is no function that can be hooked",
     Reason.NO_FUNCTIONS: "it does not define SSL_read and SSL_write",
     Reason.NO_ELF: "it is no file that can be read as 64-bit little-endian ELF",

@@ -2,8 +2,8 @@
 
 The functions of rustls itself are inlined and their calling convention is not fixed. AWS-LC, its
 default below, is C: its AEAD functions are found by the errors that they raise, with symbols or
-without. Taken only if each of them is unique and begins as a function does, and if rustls is
-compiled for AWS-LC alone. Must not attach anything.
+without. Taken only if each of them is unique and begins as a function does. Must not attach
+anything.
 
 Sources: AWS-LC crypto/fipsmodule/cipher/aead.c, include/openssl/cipher.h (CIPHER_R_*); rustls
 src/crypto/aws_lc_rs/tls12.rs and tls13.rs; aws-lc-rs src/aead/unbound_key.rs.
@@ -37,21 +37,26 @@ _ARGUMENTS = emulated.ARGUMENTS | {R8, R9}
 _BEGINNINGS = re.compile(rb"\xf3\x0f\x1e\xfa|\x41?[\x50-\x57]|\x48[\x81\x83]\xec")
 
 
-def rustls_in(elf: Elf) -> tuple[TlsHook, ...] | Reason | None:
-    """Return the hooks of a rustls above AWS-LC, or why there are none; None without rustls."""
-    text = elf.first_of([_RUSTLS], b".rodata")
-    if text is None:
-        return None
-    above = {elf.first_of([path], b".rodata") for path in (_ABOVE_AWS_LC, _ABOVE_RING)}
-    if above != {_ABOVE_AWS_LC, None} or elf.machine != EM_X86_64:
-        return Reason.RUSTLS
+def rustls_in(elf: Elf) -> tuple[tuple[TlsHook, ...], Reason | None]:
+    """Return the hooks of rustls above AWS-LC, and why not all of rustls is seen, if that is so."""
+    if not elf.first_of([_RUSTLS], b".rodata"):
+        return (), None
+    hooks: tuple[TlsHook, ...] = ()
+    if elf.machine == EM_X86_64 and elf.first_of([_ABOVE_AWS_LC], b".rodata"):
+        hooks = _aead_hooks(elf)
+    if not hooks:
+        return (), Reason.RUSTLS
+    return hooks, Reason.RUSTLS_RING if elf.first_of([_ABOVE_RING], b".rodata") else None
+
+
+def _aead_hooks(elf: Elf) -> tuple[TlsHook, ...]:
     raised = errors_raised(elf, texts(elf, _AEAD))
     hooks = []
     for kind, reasons in _RAISED_BY.items():
         starts = [start for start, one in raised.items() if one.reasons & _KNOWN == reasons]
         offset = _hooked(elf, starts[0]) if len(starts) == 1 else None
         if offset is None:
-            return Reason.RUSTLS
+            return ()
         hooks.append(TlsHook(kind, offset))
     return tuple(hooks)
 

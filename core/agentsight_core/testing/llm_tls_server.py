@@ -44,6 +44,8 @@ def answer(target: str, request: dict[str, Any]) -> list[bytes]:
     text = words(int(request.get("max_tokens") or 16))
     model = request.get("model", "none")
     chat = target.startswith("/v1/chat")
+    if request.get("stream") and target.startswith("/v1/responses"):
+        return _response_events(model, text)
     if request.get("stream"):
         return _chat_events(model, text) if chat else _message_events(model, text)
     whole = _chat(model, text) if chat else _message(model, text)
@@ -51,7 +53,9 @@ def answer(target: str, request: dict[str, Any]) -> list[bytes]:
 
 
 class LlmTlsServer(ThreadingHTTPServer):
-    """Serves Anthropic Messages and OpenAI Chat Completions; anything else gets a JSON answer too.
+    """Serves Anthropic Messages, OpenAI Chat Completions and streams of OpenAI Responses.
+
+    Anything else gets a JSON answer too.
 
     `max_tokens` of a request is how many characters its answer has.
     """
@@ -250,6 +254,20 @@ def _chat_events(model: str, text: str) -> list[bytes]:
     events.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     lines = [f"data: {json.dumps(event)}\n\n".encode() for event in events]
     return [*lines, b"data: [DONE]\n\n"]
+
+
+def _response_events(model: str, text: str) -> list[bytes]:
+    response = {"id": "resp_test", "object": "response", "model": model}
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    item = {"id": "msg_test", "type": "message", "role": "assistant", "content": content}
+    usage = {"input_tokens": 11, "output_tokens": 7, "total_tokens": 18}
+    done = {**response, "status": "completed", "output": [item], "usage": usage}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": response},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": done},
+    ]
+    return [f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode() for e in events]
 
 
 def _parts(text: str) -> list[str]:

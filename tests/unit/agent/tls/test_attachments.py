@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from agentsight_agent.bpf.kernel import TlsHook
+from agentsight_agent.tls import files
 from agentsight_agent.tls.attachments import Attachments, AttachmentSettings
+from agentsight_agent.tls.discovery import TlsFile, inspect
 from agentsight_agent.tls.reasons import Reason
 from agentsight_core.errors import AgentSightError
 
@@ -173,6 +176,22 @@ def test_what_the_kernel_refuses_is_listed_while_it_is_used(kernel, proc, librar
     assert uncaptured.users == {100}
     attachments.on_exit(100)
     assert attachments.uncaptured == ()
+
+
+def test_what_is_not_seen_of_a_hooked_file_is_listed_too(
+    kernel, proc, library, monkeypatch
+) -> None:
+    found = inspect(library)
+    assert isinstance(found, TlsFile)
+    partly = replace(found, unread=Reason.RUSTLS_RING)
+    monkeypatch.setattr(files, "inspect", lambda *_, **__: partly)
+    proc.run(100, exe=library)
+    attachments = watching(kernel, proc)
+    attachments.on_exec(100, 0)
+    assert kernel.attached == [library]
+    assert [(one.pid, one.reason) for one in attachments.unread] == [(100, Reason.RUSTLS_RING)]
+    attachments.on_exit(100)
+    assert attachments.unread == ()
 
 
 def test_a_used_file_stays_hooked_when_it_is_deleted(kernel, proc, library) -> None:
