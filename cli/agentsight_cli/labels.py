@@ -6,6 +6,7 @@ Must not know where a line stands or how it is drawn.
 from __future__ import annotations
 
 import msgspec
+from agentsight_aggregator.analyzers.background import is_background_path
 from agentsight_aggregator.exporters.attributes import PlainValue
 from agentsight_core.pb import findings_pb2 as pb
 
@@ -15,20 +16,7 @@ from agentsight_cli.text import NS_PER_SECOND, counted, dollars, duration, shown
 Attributes = dict[str, PlainValue]
 
 # Names of span events that are effects of a process.
-EFFECTS = ("file", "connection", "signal", "limit", "oom_kill")
-_SYSTEM = (
-    "/usr/",
-    "/lib",
-    "/bin/",
-    "/sbin/",
-    "/etc/",
-    "/proc/",
-    "/sys/",
-    "/dev/",
-    "/opt/",
-    "/nix/",
-)
-_INSTALLED = ("/site-packages/", "/node_modules/", "/__pycache__/", "/lib/python")
+EFFECTS = ("file", "connection", "signal", "limit", "oom_kill", "capture_limited")
 
 
 def session(session_id: str, spans: SessionSpans) -> str:
@@ -86,7 +74,7 @@ def effect(name: str, attributes: Attributes) -> str:
         return _joined(_change(attributes), failure)
     if name == "shell.input":
         return f"typed {shown(attributes.get('agentsight.shell.line'), 100)}"
-    if name in ("signal", "limit", "oom_kill"):
+    if name in ("signal", "limit", "oom_kill", "capture_limited"):
         return _mark(name, attributes)
     if name == "file":
         return _joined(
@@ -119,18 +107,24 @@ def is_change(name: str, attributes: Attributes) -> bool:
     )
 
 
+def is_missing(name: str, attributes: Attributes) -> bool:
+    """Tell whether a file was looked for that is not there, as programs do that start."""
+    return name == "file" and attributes.get("error.type") == "ENOENT"
+
+
 def is_background(name: str, attributes: Attributes) -> bool:
     """Tell whether an effect is the reading of a file that belongs to system or interpreter."""
     if is_change(name, attributes):
         return False
-    path = str(attributes.get("file.path"))
-    return path.startswith(_SYSTEM) or any(part in path for part in _INSTALLED)
+    return is_background_path(str(attributes.get("file.path")))
 
 
 def _mark(name: str, attributes: Attributes) -> str:
     """Return a signal, a limit that was hit, or a kill for memory."""
     if name == "oom_kill":
         return "killed: out of memory"
+    if name == "capture_limited":
+        return _limited(attributes)
     if name == "limit":
         call = attributes.get("agentsight.limit.call")
         count = attributes.get("agentsight.limit.count")
@@ -138,6 +132,16 @@ def _mark(name: str, attributes: Attributes) -> str:
     sender = attributes.get("agentsight.signal.sender_pid") or "kernel"
     target = attributes.get("agentsight.signal.target_pid")
     return f"signal {attributes.get('agentsight.signal.name')} from {sender} to {target}"
+
+
+def _limited(attributes: Attributes) -> str:
+    """Return that the configuration leaves something out from here on, or has until here."""
+    what = shown(attributes.get("agentsight.capture.limit"))
+    if attributes.get("agentsight.capture.state") == "began":
+        return f"{what}: some are left out from here on, as configured"
+    numbers = [attributes.get(f"agentsight.capture.{why}") for why in ("rate", "sampled")]
+    left_out = sum(number for number in numbers if isinstance(number, int))
+    return f"{what}: {left_out} were left out until here, as configured"
 
 
 def _round_trip(attributes: Attributes) -> str:

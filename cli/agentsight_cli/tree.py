@@ -109,7 +109,7 @@ def _span(node: SpanNode) -> Line:
 
 
 def _effects(node: SpanNode) -> list[Line]:
-    """Return files and connections: what was changed first, then in the order of time.
+    """Return files and connections: what was changed first, what was not there last.
 
     Files of the system and of installed packages that were only read are counted, not listed.
     """
@@ -119,7 +119,7 @@ def _effects(node: SpanNode) -> list[Line]:
         if event.name in labels.EFFECTS
     ]
     telling = [effect for effect in effects if not labels.is_background(*effect)]
-    telling.sort(key=lambda effect: not labels.is_change(*effect))
+    telling.sort(key=lambda effect: (not labels.is_change(*effect), labels.is_missing(*effect)))
     lines = [Line("effect", labels.effect(*effect)) for effect in telling[:MAX_EFFECTS]]
     hidden = {
         kind: sum(name == kind for name, _ in telling[MAX_EFFECTS:])

@@ -8,9 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from agentsight_aggregator.analyzers.effect_state import ConnectionEffect, Effect, MarkEffect
+from agentsight_aggregator.analyzers.background import is_background_path
+from agentsight_aggregator.analyzers.effect_state import (
+    ChangeEffect,
+    ConnectionEffect,
+    Effect,
+    FileEffect,
+    MarkEffect,
+)
 from agentsight_aggregator.analyzers.state import ProcessState
 
+_O_ACCMODE = 0o3
 # A talking process may do much between two answers; what is older is placed on it at once.
 _MAX_UNPLACED = 1024
 
@@ -31,10 +39,15 @@ def newest(process: ProcessState) -> Iterator[Effect]:
 
 
 def place(process: ProcessState, effect: Effect, limit: int) -> None:
-    """Put `effect` on the span of `process`; what is over `limit` is counted."""
+    """Put `effect` on the span of `process`; what is over `limit` is counted.
+
+    What an interpreter reads when it starts gives way to what tells more.
+    """
     if len(process.effects) < limit:
         process.effects.append(effect)
         return
+    if not process.is_crowded and not _is_background(effect):
+        effect = _exchange(process, effect)
     match effect:
         case ConnectionEffect():
             kind = "connection"
@@ -43,3 +56,24 @@ def place(process: ProcessState, effect: Effect, limit: int) -> None:
         case _:
             kind = "file"
     process.omitted[kind] = process.omitted.get(kind, 0) + 1
+
+
+def _exchange(process: ProcessState, effect: Effect) -> Effect:
+    """Put `effect` in the place of one of the background; return the one that is left out."""
+    for position, kept in enumerate(process.effects):
+        if _is_background(kept):
+            del process.effects[position]
+            process.effects.append(effect)
+            return kept
+    process.is_crowded = True
+    return effect
+
+
+def _is_background(effect: Effect) -> bool:
+    match effect:
+        case FileEffect():
+            changes = effect.written_bytes or effect.mapped_for_writing or effect.flags & _O_ACCMODE
+            return not changes and is_background_path(effect.path)
+        case ChangeEffect():
+            return effect.operation == "directory_entered" and is_background_path(effect.path)
+    return False

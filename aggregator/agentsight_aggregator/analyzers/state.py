@@ -96,6 +96,8 @@ class ProcessState(msgspec.Struct):
     effects: list[Effect] = []
     # Effects beyond the bound, by kind.
     omitted: dict[str, int] = {}
+    # There is no place any more that another effect could take.
+    is_crowded: bool = False
     files: int = 0
     changes: int = 0
     connections: int = 0

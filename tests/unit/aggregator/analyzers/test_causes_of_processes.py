@@ -158,6 +158,25 @@ def test_a_nested_agent_hangs_under_the_process_that_it_is(run):
     assert f"{nested} > {BASH} > sh" in paths
 
 
+def test_what_an_interpreter_reads_gives_way_to_what_tells_more(run):
+    log = tool_log(tool_use("t1", "bash", command="snake -c ..."))
+    log.run(3, 9, 201, ["snake", "-c", "..."])
+    for number in range(200):
+        at = 3.1 + number / 100
+        log.file(at, at + 0.001, 201, f"/usr/lib/python3/{number}.py")
+    log.file(5.5, 5.6, 201, "/etc/shadow")
+    log.file(5.7, 5.8, 201, "/usr/local/bin/tool", written=10)
+    log.connection(6, 7, 201, 443)
+    log.file(7.5, 7.6, 201, "/usr/lib/python3/late.py")
+    (process,) = run(log).named("snake")
+    assert len(process.events) == 128
+    about = [attributes.get("file.path", name) for name, attributes in process.events]
+    assert about[-3:] == ["/etc/shadow", "/usr/local/bin/tool", "connection"]
+    assert about[0] == "/usr/lib/python3/3.py"
+    assert process.attributes["agentsight.files.omitted"] == 76
+    assert process.attributes["agentsight.files"] == 203
+
+
 def test_effects_are_events_of_the_process_and_bounded_ones_are_counted(run):
     log = tool_log(tool_use("t1", "bash", command="cp -r a b"))
     log.run(3, 9, 201, ["cp", "-r", "a", "b"])
