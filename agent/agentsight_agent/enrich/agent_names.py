@@ -38,7 +38,9 @@ _INTERPRETER = re.compile(
     r"^(python|pypy|node|nodejs|bun|deno|ruby|perl|php|bash|sh|dash|zsh|uv|tsx)[\d.]*$"
 )
 # Options of these interpreters that take the next argument along.
-_WITH_VALUE = {"-W", "-X", "-r", "--require", "--import", "--loader", "-I", "-o"}
+_WITH_VALUE = {"-W", "-X", "-r", "--require", "--import", "--loader", "-o"}
+# The same of Perl and Ruby; Python's -I stands alone.
+_WITH_FOLDER = re.compile(r"^(perl|ruby)[\d.]*$")
 _NO_SCRIPT = {"-c", "-e", "-p", "-", "--eval", "--print"}
 _SUFFIX = re.compile(r"\.(pyz?|[mc]?[jt]s|tsx|rb|pl|php|sh)$")
 # File names that say nothing: then the directory around says more.
@@ -54,7 +56,8 @@ def agent_name(exe: str, argv: Sequence[str], comm: str) -> str:
     exe, argv = _slashes(exe), [_slashes(argument) for argument in argv]
     first = argv[0] if argv else exe
     interpreted = any(_INTERPRETER.match(_base(path)) for path in (first, exe))
-    script = _script(argv) if interpreted else ""
+    taking = _WITH_VALUE | ({"-I"} if any(map(_takes_folder, (first, exe))) else set())
+    script = _script(argv, taking) if interpreted else ""
     for path in (script, first, exe):
         product = _product(path)
         if product:
@@ -67,8 +70,15 @@ def is_product(name: str) -> bool:
     return name in _PRODUCTS.values()
 
 
-def _script(argv: Sequence[str]) -> str:
-    """Return the script or module that an interpreter runs; empty when there is none."""
+def _takes_folder(path: str) -> bool:
+    return bool(_WITH_FOLDER.match(_base(path)))
+
+
+def _script(argv: Sequence[str], taking: set[str]) -> str:
+    """Return the script or module that an interpreter runs; empty when there is none.
+
+    `taking` are its options that take the next argument along.
+    """
     arguments = list(argv[1:])
     while arguments:
         first = arguments.pop(0)
@@ -76,7 +86,7 @@ def _script(argv: Sequence[str]) -> str:
             return arguments[0].replace(".", "/") if arguments else ""
         if first in _NO_SCRIPT:
             return ""
-        if first in _WITH_VALUE:
+        if first in taking:
             del arguments[:1]
         elif first != "run" and not first.startswith("-"):
             return first

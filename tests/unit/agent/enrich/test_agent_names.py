@@ -20,6 +20,8 @@ from agentsight_agent.enrich.agent_names import agent_name
         ("/usr/bin/python3.11", ["python3", "-m", "aider"], "aider"),
         ("/usr/bin/python3.11", ["python", "foo.py"], "foo"),
         ("/usr/bin/python3.11", ["python", "-u", "-X", "dev", "/srv/foo.py", "bar.py"], "foo"),
+        ("/usr/bin/python3.11", ["python", "-I", "/srv/foo.py", "bar.py"], "foo"),
+        ("/usr/bin/perl", ["perl", "-I", "lib", "/srv/foo.pl", "bar"], "foo"),
         ("/usr/bin/python3.11", ["python", "-m", "triage.cli"], "triage"),
         ("/usr/bin/python3.11", ["python", "/srv/triage/main.py"], "triage"),
         ("/usr/bin/python3.11", ["python", "main.py"], "main"),
