@@ -40,7 +40,7 @@ give aggregator ca.pem server.pem server.key aggregator.pem aggregator.key aggre
     aggregator.yaml frames.private group.key
 give agent ca.pem frames.public node-$NODE.pem node-$NODE.key node-$NODE.nkey
 cp node-$NODE.yaml /secrets/agent/agent.yaml
-give operator ca.pem operator.pem operator.key operator.nkey operator.yaml frames.private group.key
+give operator ca.pem operator.pem operator.key operator.nkey operator.yaml frames.private frames.public group.key
 mkdir -p /secrets/grafana
 [ -s /secrets/grafana/admin-password ] ||
     python3 -c "import secrets; print(secrets.token_urlsafe(18), end=\"\")" >/secrets/grafana/admin-password

@@ -149,14 +149,15 @@ def _check_distinct(nodes: Sequence[str]) -> None:
 def _write_configs(folder: Path, wanted: Wanted, nodes: Sequence[str]) -> None:
     results = {"group_file": str(folder / GROUP)}
     private = {**results, "frames_private_file": str(folder / FRAMES_PRIVATE)}
+    public = {"frames_public_file": str(folder / FRAMES_PUBLIC)}
     cluster = {"cluster": wanted.cluster}
     own, served = _tls_files(folder, "aggregator"), _tls_files(folder, "server")
     more = {"coordination": own, "api": served}
     _write_config(folder, "aggregator", wanted, cluster, private, more)
     more = {"api": _tls_files(folder, "operator")}
-    _write_config(folder, "operator", wanted, cluster, private, more)
+    # Who opens a dead letter may repair it, and seals it then.
+    _write_config(folder, "operator", wanted, cluster, {**private, **public}, more)
     _write_config(folder, "reader", wanted, cluster, results, {})
-    public = {"frames_public_file": str(folder / FRAMES_PUBLIC)}
     for node in nodes:
         _write_config(folder, _file_name(node), wanted, {**cluster, "name": node}, public, {})
 
@@ -210,7 +211,7 @@ def _contents(nodes: Sequence[str], folder: Path) -> list[tuple[Path, str]]:
         "operator.pem, .key, .nkey, .yaml": "people who change configuration and dead letters",
         "reader.pem, .key, .nkey, .yaml": "people who look at results",
         FRAMES_PRIVATE: "aggregators: opens frames",
-        FRAMES_PUBLIC: "nodes: seals frames",
+        FRAMES_PUBLIC: "nodes, and operators who repair dead letters: seals frames",
         GROUP: "aggregators and readers: seals and opens findings and checkpoints",
     }
     files |= {f"node-{node}.pem, .key, .nkey, .yaml": f"the agent on {node}" for node in nodes}
