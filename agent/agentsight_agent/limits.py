@@ -24,6 +24,8 @@ class LimitingKernel(Protocol):
 
     #: Limits that leave nothing out for so long have ended.
     quiet_ns: int
+    #: True since limits were set for the first time.
+    has_limits: bool
 
     def rate(self, session: int, name: str) -> Rate:
         """Return what was decided for a class of a session."""
@@ -54,11 +56,15 @@ class LimitAccount:
         self.wall_offset_ns = 0
 
     def sweep(self, sessions: Iterable[Session], boot_ns: int) -> list[pb.Event]:
-        """Return what has begun or ended since; call it every second while there are limits."""
+        """Return what has begun or ended since; call it every second."""
+        if not self._kernel.has_limits:
+            return []
         return [event for one in sessions for event in self._look(one, boot_ns, is_last=False)]
 
     def close(self, session: Session, boot_ns: int) -> list[pb.Event]:
         """Return the ends of what is open in a session that ends now."""
+        if not self._kernel.has_limits:
+            return []
         events = self._look(session, boot_ns, is_last=True)
         for name in CLASSES:
             self._told.pop((session.id, name), None)

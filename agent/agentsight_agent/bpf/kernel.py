@@ -214,6 +214,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._stdio = False
         self._output_bytes = 0
         self._limits: Mapping[str, ClassLimit] = {}
+        self.has_limits = False
         self.quiet_ns = settings.quiet_ns
         self._paths = ALL_PATHS
         self._excluded: frozenset[ExcludedProgram] = frozenset()
@@ -347,6 +348,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         if limits != self._limits:
             write_limits(self._object, limits)
             self._limits = dict(limits)
+            self.has_limits |= any(limit.is_one for limit in limits.values())
             self._write_control()
 
     def set_paths(self, paths: PathFilter) -> None:

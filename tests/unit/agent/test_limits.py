@@ -14,6 +14,7 @@ SESSION = Session(id=7, root_pid=70, agent_name="bot")
 @dataclass
 class FakeKernel:
     quiet_ns: int = 10 * S
+    has_limits: bool = True
     rates: dict[tuple[int, str], Rate] = field(default_factory=dict)
 
     def rate(self, session: int, name: str) -> Rate:
