@@ -270,6 +270,11 @@ static __always_inline void change_call_ended(struct pt_regs *regs, __u64 sessio
 
 	if (!names_changed(&change, regs) && !rights_changed(&change, regs))
 		return;
+	FORGET_BOUNDS(change.operation, session);
+	FORGET_BOUNDS(change.directory, session);
+	FORGET_BOUNDS(change.new_directory, session);
+	FORGET_BOUNDS(change.path_at, session);
+	FORGET_BOUNDS(change.new_path_at, session);
 	/* Where a process is matters to all that it does later. */
 	if (change.operation == DIRECTORY_ENTERED ||
 	    (is_wanted_change(&change) && admits(session, CLASS_FILE)))

@@ -390,6 +390,32 @@ static __noinline int tell_unseen(__u32 what)
 	return 0;
 }
 
+/* A call that opens a file, and what it asked for; false if it is none of these. */
+static __always_inline bool is_opening(struct opening *opening, struct pt_regs *regs)
+{
+	switch (SYSCALL_NUMBER(regs)) {
+	case __NR_openat:
+		opening->directory = SYSCALL_ARG1(regs);
+		opening->path_at = SYSCALL_ARG2(regs);
+		opening->flags = SYSCALL_ARG3(regs);
+		return true;
+	case __NR_openat2:
+		opening->directory = SYSCALL_ARG1(regs);
+		opening->path_at = SYSCALL_ARG2(regs);
+		opening->flags = openat2_flags(SYSCALL_ARG3(regs));
+		return true;
+	case __NR_open:
+		opening->path_at = SYSCALL_ARG1(regs);
+		opening->flags = SYSCALL_ARG2(regs);
+		return true;
+	case __NR_creat:
+		opening->path_at = SYSCALL_ARG1(regs);
+		opening->flags = CREAT_FLAGS;
+		return true;
+	}
+	return false;
+}
+
 /* A successful call that uses a descriptor; false if it is none of these. */
 static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, long result)
 {
@@ -472,6 +498,16 @@ static __always_inline bool is_of_no_interest(__u64 number)
 	return false;
 }
 
+/* The session that a system call of the current thread is looked at for; 0 = it is not. */
+static __always_inline __u64 session_of_call(__u32 tgid)
+{
+	__u64 session = session_of(tgid);
+
+	if (!session || IN_COMPAT_SYSCALL(bpf_get_current_task_btf()))
+		return 0;
+	return session;
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 {
@@ -479,54 +515,76 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 	struct opening opening = {.result = result, .directory = AT_FDCWD};
 	struct descriptor key = {.tgid = tgid};
 
-	if (switched_off() ||
-	    (is_of_no_interest(SYSCALL_NUMBER(regs)) && !is_limit(SYSCALL_NUMBER(regs), -result)))
+	if (switched_off() || (CALLS_IN_ONE_PROGRAM && is_of_no_interest(SYSCALL_NUMBER(regs)) &&
+			       !is_limit(SYSCALL_NUMBER(regs), -result)))
 		return 0;
-	opening.session = session_of(tgid);
-	if (!opening.session || IN_COMPAT_SYSCALL(bpf_get_current_task_btf()))
+	opening.session = session_of_call(tgid);
+	if (!opening.session)
 		return 0;
 	USE_REGISTERS(regs);
 	if (SYSCALL_NUMBER(regs) == __NR_close)
 		udp_closed(tgid, SYSCALL_ARG1(regs));
-	if (result >= 0 && control.stdio)
+	if (CALLS_IN_ONE_PROGRAM && result >= 0 && control.stdio)
 		stdio_call_ended(regs, tgid, opening.session, result);
 	if (!control.files)
 		return 0;
-	if (result < 0)
+	if (CALLS_IN_ONE_PROGRAM && result < 0)
 		call_failed(regs, opening.session, result);
-	switch (SYSCALL_NUMBER(regs)) {
-	case __NR_openat:
-		opening.directory = SYSCALL_ARG1(regs);
-		opening.path_at = SYSCALL_ARG2(regs);
-		opening.flags = SYSCALL_ARG3(regs);
+	if (is_opening(&opening, regs)) {
+		FORGET_BOUNDS(opening.directory, opening.session);
 		opened(&opening);
 		return 0;
-	case __NR_openat2:
-		opening.directory = SYSCALL_ARG1(regs);
-		opening.path_at = SYSCALL_ARG2(regs);
-		opening.flags = openat2_flags(SYSCALL_ARG3(regs));
-		opened(&opening);
-		return 0;
-	case __NR_open:
-		opening.path_at = SYSCALL_ARG1(regs);
-		opening.flags = SYSCALL_ARG2(regs);
-		opened(&opening);
-		return 0;
-	case __NR_creat:
-		opening.path_at = SYSCALL_ARG1(regs);
-		opening.flags = CREAT_FLAGS;
-		opened(&opening);
-		return 0;
-	case __NR_close:
+	}
+	if (SYSCALL_NUMBER(regs) == __NR_close) {
 		key.fd = SYSCALL_ARG1(regs);
 		close_file(&key);
 		return 0;
 	}
-	if (result >= 0 && used_call_ended(regs, tgid, result))
-		return 0;
-	change_call_ended(regs, opening.session, result);
+	if (CALLS_IN_ONE_PROGRAM && !(result >= 0 && used_call_ended(regs, tgid, result)))
+		change_call_ended(regs, opening.session, result);
 	return 0;
 }
+
+#if !CALLS_IN_ONE_PROGRAM
+SEC("tp_btf/sys_exit")
+int BPF_PROG(stdio_call_companion, struct pt_regs *regs, long result)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u64 session = session_of_call(tgid);
+
+	if (switched_off() || !session || result < 0 || !control.stdio)
+		return 0;
+	USE_REGISTERS(regs);
+	stdio_call_ended(regs, tgid, session, result);
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(use_call_companion, struct pt_regs *regs, long result)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	if (switched_off() || result < 0 || !session_of_call(tgid) || !control.files)
+		return 0;
+	USE_REGISTERS(regs);
+	used_call_ended(regs, tgid, result);
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(change_call_companion, struct pt_regs *regs, long result)
+{
+	__u64 session = session_of_call(bpf_get_current_pid_tgid() >> 32);
+
+	if (switched_off() || !session || !control.files)
+		return 0;
+	USE_REGISTERS(regs);
+	if (result < 0)
+		call_failed(regs, session, result);
+	change_call_ended(regs, session, result);
+	return 0;
+}
+#endif
 
 static __always_inline void end_descriptor(__u32 tgid, __s32 fd)
 {

@@ -187,7 +187,7 @@ static __always_inline void emit_plaintext(struct connection *connection, __u64 
 					   bool written)
 {
 	emit_payload(connection, session_of(bpf_get_current_pid_tgid() >> 32), from, length,
-		     written, SOURCE_TLS, MAX_PIECES);
+		     written, SOURCE_TLS);
 }
 
 static __always_inline void note_pending(struct tls_thread *thread, __u64 ssl, __u64 bytes)

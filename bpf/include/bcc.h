@@ -2,7 +2,7 @@
 /*
  * The programs as source for BCC, on kernels without BTF: the words of include/core.h.
  *
- * User space has made the maps and defines each of their names, and BCC_FD_zeros, before this text.
+ * User space has made the maps and puts a definition of each in the place of the comment "maps".
  * BCC 0.26 has no functions of their own and no callbacks: everything is inlined and loops have
  * bounds. Fields are read at the offsets of the node's kernel headers. Programs of tracepoints get
  * untyped arguments (raw_tracepoint), so there is no storage inside of tasks and sockets.
@@ -10,6 +10,7 @@
 #pragma once
 
 #ifdef AGENTSIGHT_LAYOUT
+#include <asm/ptrace.h>
 #include "constants.h"
 #include AGENTSIGHT_LAYOUT
 #else
@@ -36,7 +37,10 @@ struct mount {
 
 #include "registers.h"
 
-/* prologue */
+/* Memory that programs begin values with, and that they write what nobody reads to. */
+char declared_zeros[1024], declared_scratch[1024];
+
+/* maps */
 
 #define SEC(section)
 #define __uint(name, value)	 int(*name)[value]
@@ -45,10 +49,10 @@ struct mount {
 #define MAP_VALUE(name, section) declared_##name
 #define ZEROED(type, name)	 struct declared_##name
 
-#define SCRATCH(name, bytes) char *name = (void *)bpf_pseudo_fd(2, BCC_FD_scratch)
+#define SCRATCH(name, bytes) char *name = (void *)scratch
 
-#define zeros	((void *)bpf_pseudo_fd(2, BCC_FD_zeros))
-#define no_file (*(struct open_file *)zeros)
+#define no_file	  (*(struct open_file *)zeros)
+#define no_holder (*(struct holder *)zeros)
 
 #undef __noinline
 #define __noinline __always_inline
@@ -60,13 +64,14 @@ struct mount {
 		bpf_probe_read_kernel(&value_, sizeof(value_), &(from)->a); \
 		value_;                                                     \
 	})
-#define READ_2(from, a, b)		READ_1(READ_1(from, a), b)
-#define READ_3(from, a, b, c)		READ_1(READ_2(from, a, b), c)
-#define COUNTED(_1, _2, _3, name, ...)	name
-#define FIELD(from, ...)		COUNTED(__VA_ARGS__, READ_3, READ_2, READ_1)(from, __VA_ARGS__)
-#define BPF_CORE_READ			FIELD
-#define BPF_CORE_READ_INTO(to, from, a) bpf_probe_read_kernel(to, sizeof(*(to)), &(from)->a)
-#define bpf_core_field_offset		offsetof
+#define READ_2(from, a, b)		   READ_1(READ_1(from, a), b)
+#define READ_3(from, a, b, c)		   READ_1(READ_2(from, a, b), c)
+#define READ_4(from, a, b, c, d)	   READ_1(READ_3(from, a, b, c), d)
+#define COUNTED(_1, _2, _3, _4, name, ...) name
+#define FIELD(from, ...)		   COUNTED(__VA_ARGS__, READ_4, READ_3, READ_2, READ_1)(from, __VA_ARGS__)
+#define BPF_CORE_READ			   FIELD
+#define BPF_CORE_READ_INTO(to, from, a)	   bpf_probe_read_kernel(to, sizeof(*(to)), &(from)->a)
+#define bpf_core_field_offset		   offsetof
 
 /* Names of registers as in user space's <asm/ptrace.h>. */
 #define orig_rax orig_ax
@@ -110,10 +115,11 @@ static __always_inline long unstored(void *map, __u64 key)
 #define bpf_sk_storage_delete(map, sk)		      unstored(map, (__u64)(sk))
 
 /* The verifier goes through every turn of a loop. */
-#define MAX_TURNS	  64
-#define MAX_PIECES	  64
-#define MAX_BUFFER_PIECES 4
-#define MAX_VECTORS	  8
+#define MAX_TURNS	 64
+#define MAX_PIECES	 MAX_TURNS
+#define MAX_MOVED_PIECES 16
+/* All that is done after a system call is too much for one program. */
+#define CALLS_IN_ONE_PROGRAM 0
 /* Of descriptors that a process leaves open, so many are looked for. */
 #define MAX_DESCRIPTORS 64
 

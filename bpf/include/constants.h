@@ -40,3 +40,7 @@ enum tcp_state {
 	TCP_LAST_ACK = 9,
 	TCP_LISTEN = 10,
 };
+
+enum sock_flags {
+	SOCK_DONE = 1,
+};

@@ -21,7 +21,10 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 
-/* Declares a map; a variable that user space sets or that outlives a run; a value of zeros. */
+/*
+ * Declares a map; a variable that user space sets or that outlives a run, whose section is called
+ * as itself; a value of zeros.
+ */
 #define MAP(name)		 name SEC(".maps")
 #define MAP_VALUE(name, section) name SEC(section)
 #define ZEROED(type, name)	 static const type name = {}
@@ -31,10 +34,12 @@
 /* FIELD(task, group_leader, pid): of a kernel object that the verifier knows the type of. */
 #define FIELD(from, ...) ___arrow(from, __VA_ARGS__)
 
-/* Of one call, of one of several buffers, and how many buffers: the verifier looks at one turn. */
-#define MAX_PIECES	  1024
-#define MAX_BUFFER_PIECES 1024
-#define MAX_VECTORS	  64
+/* Of one call. */
+#define MAX_PIECES	 1024
+#define MAX_MOVED_PIECES (MAX_PIECES + 64)
+
+/* One program after a system call does everything. */
+#define CALLS_IN_ONE_PROGRAM 1
 
 /* A function that the verifier looks at apart from its callers. */
 #define SUBPROGRAM __noinline

@@ -163,8 +163,4 @@ struct kernel_siginfo {
 	int si_code;
 };
 
-enum sock_flags {
-	SOCK_DONE = 1,
-};
-
 #pragma clang attribute pop

@@ -112,7 +112,7 @@ struct peer {
 	__u32 reserved;
 };
 
-__u64 MAP_VALUE(next_connection, ".data.connections") = 1;
+__u64 MAP_VALUE(next_connection, ".data.next_connection") = 1;
 
 static __always_inline __u64 current_program(void)
 {

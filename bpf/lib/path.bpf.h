@@ -58,9 +58,6 @@ static __always_inline void begin_climb(struct path_position *at, struct vfsmoun
 struct path_walk {
 	struct path_area *area;
 	struct path_position at;
-	__u32 used;
-	__u32 components;
-	__u32 complete;
 };
 
 /* Returns 1 to end the walk. */
@@ -68,22 +65,23 @@ static long walk_up(__u32 step, struct path_walk *walk)
 {
 	struct dentry *named = NULL;
 	enum climbed climbed = climb(&walk->at, &named);
-	__u64 used = walk->used;
+	struct path_area *area = walk->area;
+	__u64 used = area->bytes;
 	long length;
 
 	if (climbed != CLIMBED_NAME) {
-		walk->complete = climbed == CLIMBED_TO_ROOT;
+		area->complete = climbed == CLIMBED_TO_ROOT;
 		return climbed != CLIMBED_MOUNT;
 	}
 	if (used > PATH_AREA_BYTES - MAX_NAME_BYTES)
 		return 1;
 	CLAMP(used, PATH_AREA_BYTES - MAX_NAME_BYTES);
-	length = bpf_probe_read_kernel_str(walk->area->reversed + used, MAX_NAME_BYTES,
+	length = bpf_probe_read_kernel_str(area->reversed + used, MAX_NAME_BYTES,
 					   BPF_CORE_READ(named, d_name.name));
 	if (length <= 0)
 		return 1;
-	walk->used = used + length;
-	walk->components++;
+	area->bytes = used + length;
+	area->components++;
 	return 0;
 }
 
@@ -94,8 +92,8 @@ static __always_inline void collect_path(struct path_area *area, struct vfsmount
 	struct path_walk walk = {.area = area};
 
 	begin_climb(&walk.at, mnt, dentry);
+	area->bytes = 0;
+	area->components = 0;
+	area->complete = 0;
 	bpf_loop(MAX_PATH_STEPS, walk_up, &walk, 0);
-	area->bytes = walk.used;
-	area->components = walk.components;
-	area->complete = walk.complete;
 }

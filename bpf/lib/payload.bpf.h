@@ -63,6 +63,21 @@ SUBPROGRAM int emit_piece(struct piece *piece)
 	return -1;
 }
 
+/* The piece at piece->from goes out, or is lost bytes of the connection. */
+static __always_inline void emit_or_lose(struct connection *connection, struct piece *piece,
+					 bool written)
+{
+	__u64 *lost = written ? &connection->lost_bytes[1] : &connection->lost_bytes[0];
+
+	piece->lost_bytes = *lost;
+	if (emit_piece(piece)) {
+		*lost += piece->length;
+	} else {
+		*lost = 0;
+		connection->flags |= CONNECTION_ANNOUNCED;
+	}
+}
+
 struct payload {
 	struct connection *connection;
 	__u64 from;
@@ -73,32 +88,21 @@ struct payload {
 
 static long emit_next(__u32 index, struct payload *payload)
 {
-	struct connection *connection = payload->connection;
-	struct piece *piece = &payload->piece;
-	__u64 offset = (__u64)index * TLS_PIECE_BYTES, rest = payload->taken - offset, *lost;
+	__u64 offset = (__u64)index * TLS_PIECE_BYTES, rest = payload->taken - offset;
 
-	lost = payload->written ? &connection->lost_bytes[1] : &connection->lost_bytes[0];
-	piece->lost_bytes = *lost;
-	piece->from = payload->from + offset;
-	piece->length = rest < TLS_PIECE_BYTES ? rest : TLS_PIECE_BYTES;
-	if (emit_piece(piece)) {
-		*lost += piece->length;
-	} else {
-		*lost = 0;
-		connection->flags |= CONNECTION_ANNOUNCED;
-	}
+	payload->piece.from = payload->from + offset;
+	payload->piece.length = rest < TLS_PIECE_BYTES ? rest : TLS_PIECE_BYTES;
+	emit_or_lose(payload->connection, &payload->piece, payload->written);
 	return rest <= TLS_PIECE_BYTES;
 }
 
-/* What is longer than `pieces` pieces, or than is wanted, is counted. */
 static __always_inline void emit_payload(struct connection *connection, __u64 session, __u64 from,
-					 __u64 length, bool written, __u32 source,
-					 const __u32 pieces)
+					 __u64 length, bool written, __u32 source)
 {
-	__u64 most = settings.max_payload_bytes;
 	struct payload payload = {
 		.connection = connection,
 		.from = from,
+		.taken = length < settings.max_payload_bytes ? length : settings.max_payload_bytes,
 		.written = written,
 		.piece.connection = connection->id,
 		.piece.session = session,
@@ -107,10 +111,7 @@ static __always_inline void emit_payload(struct connection *connection, __u64 se
 		.piece.source = source,
 	};
 
-	if (pieces < MAX_PIECES && most > pieces * TLS_PIECE_BYTES)
-		most = pieces * TLS_PIECE_BYTES;
-	payload.taken = length < most ? length : most;
-	bpf_loop(pieces, emit_next, &payload, 0);
+	bpf_loop(MAX_PIECES, emit_next, &payload, 0);
 	if (payload.taken < length) {
 		connection->lost_bytes[written] += length - payload.taken;
 		COUNT(CLASS_TLS, truncated, 1);

@@ -52,8 +52,8 @@ struct {
 struct prefix_walk {
 	struct path_text *path;
 	struct path_position at;
-	__u32 used;
-	__u32 complete;
+	__u64 used;
+	__u64 complete;
 };
 
 /* Puts one name in front of what there is; returns 1 to end the walk. */
@@ -71,6 +71,7 @@ static long prepend_name(__u32 step, struct prefix_walk *walk)
 	if (length >= MAX_NAME_BYTES || walk->used + length + 1 > DIRECTORY_END)
 		return 1;
 	walk->used += length + 1;
+	FORGET_BOUNDS(walk->used, named);
 	begin = DIRECTORY_END - walk->used;
 	/* What has been made sure, for the verifier; opaque to the compiler. */
 	asm volatile("%0 &= %1" : "+r"(begin) : "i"(DIRECTORY_END - 1));

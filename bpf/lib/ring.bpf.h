@@ -52,6 +52,17 @@ struct {
 /* Tells the verifier what other code has made sure; opaque to the compiler, which would drop it. */
 #define CLAMP(value, most) asm volatile("if %0 <= %1 goto +1\n\t%0 = %1" : "+r"(value) : "r"(most))
 
+/*
+ * Lets the verifier forget what it knows of a number, which makes each turn of a loop, and each
+ * way to a place, a case of its own. `unknown` is any number that it does not know.
+ */
+#define FORGET_BOUNDS(number, unknown)                                                        \
+	do {                                                                                  \
+		__u64 number_ = (number);                                                     \
+		asm volatile("%0 ^= %1\n\t%0 ^= %1" : "+r"(number_) : "r"((__u64)(unknown))); \
+		(number) = number_;                                                           \
+	} while (0)
+
 /* Atomic, although per CPU: a soft interrupt may count between load and store. */
 #define COUNT(class, field, amount)                                                       \
 	do {                                                                              \

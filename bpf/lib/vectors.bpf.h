@@ -4,6 +4,7 @@
 
 #include "payload.bpf.h"
 
+#define MAX_VECTORS 64
 struct moved_bytes {
 	/* The buffer, or the array of iovecs. */
 	__u64 at;
@@ -82,75 +83,93 @@ struct moved_request {
 	__u32 source;
 };
 
-struct buffer {
-	__u64 ssl;
-	__u64 session;
-	__u64 from;
-	__u64 bytes;
-	__u32 written;
-	__u32 source;
+struct moved_walk {
+	struct connection *connection;
+	/* Of the buffer, and of the whole call. */
+	__u64 left;
+	__u64 rest;
+	__u64 next_at;
+	__u64 vectors;
+	__u64 written;
+	struct piece piece;
 };
 
-/* Global, so that the verifier looks at it apart; that is why it looks the connection up anew. */
-SUBPROGRAM int emit_buffer(struct buffer *buffer)
+static __always_inline void forget_bounds(struct moved_walk *walk)
 {
-	struct connection_key key = {.tgid = bpf_get_current_pid_tgid() >> 32};
-	struct connection *connection;
+	__u64 unknown = walk->connection->generation;
 
-	if (!buffer)
-		return -1;
-	key.ssl = buffer->ssl;
-	connection = bpf_map_lookup_elem(&connections, &key);
-	if (!connection)
-		return -1;
-	emit_payload(connection, buffer->session, buffer->from, buffer->bytes, !!buffer->written,
-		     buffer->source, MAX_BUFFER_PIECES);
-	return 0;
+	FORGET_BOUNDS(walk->left, unknown);
+	FORGET_BOUNDS(walk->rest, unknown);
+	FORGET_BOUNDS(walk->next_at, unknown);
+	FORGET_BOUNDS(walk->vectors, unknown);
+	FORGET_BOUNDS(walk->piece.from, unknown);
 }
 
-struct vector_walk {
-	struct buffer buffer;
-	__u64 next_at;
-	__u64 rest;
-};
-
-static long emit_vector(__u32 index, struct vector_walk *walk)
+/* The next buffer of several; false if there is none. */
+static __always_inline bool next_buffer(struct moved_walk *walk)
 {
 	struct user_vector vector;
 
-	if (bpf_probe_read_user(&vector, sizeof(vector), (void *)walk->next_at))
-		return 1;
+	if (!walk->vectors || bpf_probe_read_user(&vector, sizeof(vector), (void *)walk->next_at))
+		return false;
+	walk->vectors--;
 	walk->next_at += sizeof(vector);
-	walk->buffer.from = vector.base;
-	walk->buffer.bytes = vector.length < walk->rest ? vector.length : walk->rest;
-	if (walk->buffer.bytes)
-		emit_buffer(&walk->buffer);
-	walk->rest -= walk->buffer.bytes;
+	walk->piece.from = vector.base;
+	walk->left = vector.length < walk->rest ? vector.length : walk->rest;
+	return true;
+}
+
+/* One piece of one buffer. */
+static long emit_moved_piece(__u32 index, struct moved_walk *walk)
+{
+	struct piece *piece = &walk->piece;
+
+	if (!walk->left && !next_buffer(walk))
+		return 1;
+	if (!walk->left) {
+		forget_bounds(walk);
+		return 0;
+	}
+	piece->length = walk->left < TLS_PIECE_BYTES ? walk->left : TLS_PIECE_BYTES;
+	emit_or_lose(walk->connection, piece, walk->written);
+	piece->from += piece->length;
+	walk->left -= piece->length;
+	walk->rest -= piece->length;
+	forget_bounds(walk);
 	return !walk->rest;
 }
 
 static __noinline int emit_moved(struct connection *connection, struct moved_request *request)
 {
-	__u32 class = request->source >= SOURCE_STDIO ? CLASS_STDIO : CLASS_TLS;
-	struct vector_walk walk = {
-		.buffer.ssl = request->ssl,
-		.buffer.session = request->session,
-		.buffer.from = request->moved.at,
-		.buffer.bytes = request->moved.bytes,
-		.buffer.written = request->written,
-		.buffer.source = request->source,
-		.next_at = request->moved.at,
-		.rest = request->moved.bytes,
+	struct moved_bytes *moved = &request->moved;
+	__u64 most = settings.max_payload_bytes;
+	struct moved_walk walk = {
+		.connection = connection,
+		.left = moved->vectors ? 0 : moved->bytes,
+		.rest = moved->bytes < most ? moved->bytes : most,
+		.next_at = moved->at,
+		.vectors = moved->vectors,
+		.written = request->written,
+		.piece.connection = connection->id,
+		.piece.session = request->session,
+		.piece.from = moved->at,
+		.piece.type = request->written ? RECORD_TLS_WRITTEN : RECORD_TLS_READ,
+		.piece.class = CLASS_TLS,
+		.piece.source = request->source,
 	};
+	__u32 class = request->source >= SOURCE_STDIO ? CLASS_STDIO : CLASS_TLS;
+	__u64 lost;
 
-	if (!request->moved.vectors)
-		return emit_buffer(&walk.buffer);
-	bpf_loop(request->moved.vectors, emit_vector, &walk, 0);
-	if (walk.rest) {
-		/* More buffers than are looked at, or their list cannot be read any more. */
-		connection->lost_bytes[!!request->written] += walk.rest;
+	if (walk.left > walk.rest)
+		walk.left = walk.rest;
+	forget_bounds(&walk);
+	bpf_loop(MAX_MOVED_PIECES, emit_moved_piece, &walk, 0);
+	lost = walk.rest + moved->bytes - (moved->bytes < most ? moved->bytes : most);
+	if (lost) {
+		/* More than is taken, or the list of buffers cannot be read any more. */
+		connection->lost_bytes[!!request->written] += lost;
 		COUNT(class, truncated, 1);
-		COUNT(class, truncated_bytes, walk.rest);
+		COUNT(class, truncated_bytes, lost);
 	}
 	return 0;
 }
