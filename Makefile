@@ -135,4 +135,4 @@ test-kubernetes: setup-dev ## the chart on a real API server; KUBE_APISERVER_BIN
 .PHONY: clean
 clean: ## remove everything that was built
 	@rm -rf .venv .setup dist build
-	@rm -f agent/agentsight_agent/bpf/*.o agent/agentsight_agent/bpf/*.so
+	@rm -f agent/agentsight_agent/bpf/*.bcc.c agent/agentsight_agent/bpf/*.o agent/agentsight_agent/bpf/*.so

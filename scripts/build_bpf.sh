@@ -22,6 +22,10 @@ compile() {
         -Wno-unknown-attributes -I"$headers" -Ibpf -c bpf/agentsight.bpf.c -o "$out/agentsight.$machine.bpf.o.tmp"
     mv "$out/agentsight.$machine.bpf.o.tmp" "$out/agentsight.$machine.bpf.o"
 }
+# What BCC compiles on nodes without BTF: one text.
+"$python" scripts/flatten_bpf.py bpf/agentsight.bpf.c >"$out/agentsight.bcc.c.tmp"
+mv "$out/agentsight.bcc.c.tmp" "$out/agentsight.bcc.c"
+
 compile x86_64 x86 amd64
 compile aarch64 arm64 arm64
 

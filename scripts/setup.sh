@@ -17,6 +17,15 @@ esac
 # Real programs that the tests watch and real servers that they use.
 dev_packages="curl etcd-client etcd-server faketime fuse3 git iproute2 iptables libcurl3-gnutls libcurl3-nss libssl-dev nftables nss-plugin-pem openssl prometheus prometheus-alertmanager systemd wget"
 
+# BCC and kernel headers: how programs come into kernels without BTF.
+dev_packages="$dev_packages libbpfcc"
+if [ ! -e "/lib/modules/$(uname -r)/build" ]; then
+    case $(. /etc/os-release && echo "$ID") in
+    ubuntu) dev_packages="$dev_packages linux-headers-generic" ;;
+    *) dev_packages="$dev_packages linux-headers-$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')" ;;
+    esac
+fi
+
 step() { current=$1; }
 fail() {
     echo >&2

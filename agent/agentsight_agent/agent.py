@@ -199,6 +199,11 @@ class Agent:
         return self._attachments.unread
 
     @property
+    def unseen(self) -> tuple[str, ...]:
+        """What is not seen because of how the programs came into the kernel."""
+        return self._kernel.unseen
+
+    @property
     def gpus(self) -> Sequence[DeviceSample]:
         """The GPUs as they were seen last; () while no session uses them."""
         return self._gpu_use.devices

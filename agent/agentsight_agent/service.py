@@ -96,6 +96,8 @@ async def serve(live: LiveConfig, stop: asyncio.Event) -> None:
     ):
         with announced(config.node.state_dir, "agent", {"telemetry_port": telemetry.port}):
             _log.info("watching node %s", node.name)
+            for unseen in agent.unseen:
+                _log.warning("not seen, as BCC has built the programs: %s", unseen)
             live.serve(partial(_apply, agent, redactor, spool))
             if earlier := note.left_behind():
                 _tell_losses(agent, earlier, node, ledger)

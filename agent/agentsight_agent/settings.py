@@ -29,6 +29,8 @@ def agent_settings(config: AgentSightConfig) -> AgentSettings:
             max_argv_bytes=capture.max_argv_bytes,
             discover=capture.discover or bool(config.sessions.rules),
             network=capture.network,
+            loader=capture.loader,
+            kernel_headers=capture.kernel_headers,
         ),
         http=HttpSettings(max_body_bytes=capture.max_body_bytes),
         rules=tuple(SessionRule(**rule.model_dump()) for rule in config.sessions.rules),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from agentsight_agent.bpf.kernel import HookKind, Kernel, KernelSettings, TlsHook
 from agentsight_agent.bpf.records import Item, ProcessRecord, Segment, TlsDuplex, TlsRun
 from agentsight_core.pb import events_pb2 as pb
+from agentsight_core.testing.kernel_layout import running_layout
 from elftools.elf.elffile import ELFFile
 
 TESTERS = Path(__file__).parent / "testers"
@@ -140,13 +142,41 @@ class Tester:
         self.process.communicate(timeout=DEADLINE_S)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let tests that are marked so run with every loader."""
+    if metafunc.definition.get_closest_marker("every_loader"):
+        metafunc.parametrize("loader", ["btf", "bcc"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def kernel_layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a C header with the structures of this kernel, of which there are no headers."""
+    declared = Path(__file__).parents[2] / "bpf/include/kernel.h"
+    path = tmp_path_factory.mktemp("layout") / "layout.h"
+    path.write_text(running_layout(declared.read_text()))
+    return path
+
+
 @pytest.fixture
-def watch() -> Iterator[Callable[..., Watch]]:
+def loader(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Settings of the loader: `btf`, where a test says nothing else."""
+    if getattr(request, "param", "btf") == "btf":
+        return {"loader": "btf"}
+    if Path("/lib/modules", os.uname().release, "build").exists():
+        return {"loader": "bcc"}
+    # Those of the distribution's kernel: with the structures of the running one beside them.
+    *_, headers = sorted(Path("/lib/modules").glob("*/build/include/generated/utsrelease.h"))
+    layout = request.getfixturevalue("kernel_layout")
+    return {"loader": "bcc", "kernel_headers": headers.parents[3], "kernel_layout": layout}
+
+
+@pytest.fixture
+def watch(loader: dict[str, Any]) -> Iterator[Callable[..., Watch]]:
     """Make a Watch with the given settings."""
     kernels: list[Kernel] = []
 
     def make(**settings: Any) -> Watch:
-        kernels.append(Kernel(KernelSettings(**settings)))
+        kernels.append(Kernel(KernelSettings(**loader, **settings)))
         return Watch(kernels[-1])
 
     yield make

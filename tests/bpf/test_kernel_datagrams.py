@@ -102,6 +102,7 @@ def test_peer_bytes_and_datagrams_of_a_flow(flows_of, echo, client: str) -> None
     assert not closed.several_peers
 
 
+@pytest.mark.every_loader
 def test_the_version_of_quic_is_that_of_the_first_datagram(flows_of, echo) -> None:
     made, _ = flows_of(
         "sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n"

@@ -33,6 +33,7 @@ def filed(watch, tester, compiled, tmp_path):
     return run
 
 
+@pytest.mark.every_loader
 def test_files_are_told_when_opened_and_summed_up_when_closed(filed) -> None:
     seen_by, filer = filed()
     events = [event for event in seen_by.drain().events() if event.pid == filer.pid]
@@ -109,6 +110,7 @@ def serve_once(server: socket.socket) -> None:
         connection.recv(1)
 
 
+@pytest.mark.every_loader
 @pytest.mark.parametrize(
     ("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
 )

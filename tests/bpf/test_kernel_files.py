@@ -32,6 +32,7 @@ def of_kind(events, kind: str) -> list:
     return [getattr(event, kind) for event in events if event.HasField(kind)]
 
 
+@pytest.mark.every_loader
 def test_every_change_is_told_with_names_and_result(changed, tmp_path) -> None:
     here, made = str(tmp_path), str(tmp_path / "made")
     expected = [
@@ -335,6 +336,7 @@ def test_files_below_paths_that_a_filter_does_not_want_are_not_told(
     assert seen_by.kernel.counters().file.filtered == 12
 
 
+@pytest.mark.every_loader
 def test_the_longest_path_decides_and_paths_change_while_it_runs(
     watch, tester, tmp_path, monkeypatch
 ) -> None:

@@ -13,6 +13,7 @@ from agentsight_agent.bpf.records import ProcessRecord
 pytestmark = pytest.mark.kernel
 
 
+@pytest.mark.every_loader
 def test_23_children_of_a_tracked_process_are_born_execute_and_end(watch, tester, compiled) -> None:
     seen_by = watch()
     forker = tester(compiled("forker"))
@@ -102,6 +103,7 @@ def test_bytes_that_are_no_text_become_replacement_characters(watch, tester, tmp
     assert list(executed.process_executed.argv) == ["/bin/true", "a" + "\ufffd" * 4 + "b"]
 
 
+@pytest.mark.every_loader
 def test_cwd_is_found_across_a_mount_point(watch, tester) -> None:
     executed, _ = run_in_session(watch(), tester, ["/bin/true"], Path("/proc/self"))
     pid = executed.pid

@@ -31,6 +31,7 @@ def typed(seen) -> bytes:
     return b"".join(run.data for run in runs)
 
 
+@pytest.mark.every_loader
 def test_lines_are_taken_of_tracked_shells_only(watch, shell) -> None:
     bash, type_in = shell
     seen_by = watch()

@@ -35,6 +35,7 @@ def of_kind(events, kind: str) -> list[tuple[int, pb.Event]]:
     return [(event.pid, getattr(event, kind)) for event in events if event.HasField(kind)]
 
 
+@pytest.mark.every_loader
 def test_a_signal_is_told_with_sender_and_target(watched) -> None:
     code = (
         "import os, signal, time\n"

@@ -100,6 +100,7 @@ def test_what_begins_as_no_http_is_not_taken(talking, server) -> None:
     assert not seen_by.drain().runs(written=False)
 
 
+@pytest.mark.every_loader
 def test_a_connection_that_lives_on_is_one(talking, server) -> None:
     seen_by, talker = talking()
     for _ in range(3):

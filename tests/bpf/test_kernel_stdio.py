@@ -50,6 +50,7 @@ def test_requests_and_answers_come_once_each_under_one_connection(echoing) -> No
     assert {run.session for run in runs} == {seen_by.session}
 
 
+@pytest.mark.every_loader
 def test_several_buffers_of_one_call_are_put_together(echoing) -> None:
     seen_by, echo = echoing()
     answer = said(seen_by, echo, '{"jsonrpc":"2.0","method":"vectors"}')

@@ -146,6 +146,7 @@ def test_a_payload_over_the_maximum_is_cut_and_the_cut_is_counted(talking) -> No
     assert (counters.truncated, counters.truncated_bytes) == (1, 30_000)
 
 
+@pytest.mark.every_loader
 def test_connections_of_one_thread_are_told_apart(talking) -> None:
     seen_by, talker = talking()
     talker.ask("open 50")
@@ -229,6 +230,7 @@ def test_a_freed_connection_is_another_one_when_its_memory_is_reused(talking) ->
     assert [closed.connection for closed in seen.of(ConnectionClosed)] == connections
 
 
+@pytest.mark.every_loader
 def test_the_peer_of_each_connection_of_an_event_loop_is_found(talking) -> None:
     seen_by, talker = talking()
     answer = talker.ask("tcp 40")
@@ -352,7 +354,7 @@ def test_hooks_on_layers_of_one_call_give_one_record(talking, libssl) -> None:
 
 
 def test_perf_events_serve_kernels_without_uprobe_multi(talking, monkeypatch) -> None:
-    monkeypatch.setattr("agentsight_agent.bpf.kernel.has_uprobe_multi", lambda: False)
+    monkeypatch.setattr("agentsight_agent.bpf.objects.BpfObject.has_uprobe_multi", lambda _: False)
     seen_by, talker = talking()
     talker.ask("open 1")
     talker.ask("say 0 " + "text" * 10_000)
@@ -363,7 +365,9 @@ def test_perf_events_serve_kernels_without_uprobe_multi(talking, monkeypatch) ->
 
 
 def test_kernels_without_socket_tracepoints_tell_no_peers(watch, tls_tester, libssl, monkeypatch):
-    monkeypatch.setattr("agentsight_agent.bpf.kernel.missing_tracepoints", set)
+    monkeypatch.setattr(
+        "agentsight_agent.bpf.objects.BpfObject.missing_tracepoints", lambda _, names: set(names)
+    )
     seen_by = watch()
     assert not seen_by.kernel.sees_peers
     seen_by.kernel.attach_tls(*libssl)

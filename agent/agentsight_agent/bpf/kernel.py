@@ -7,12 +7,12 @@ closing its links may run in another thread than the rest.
 from __future__ import annotations
 
 import enum
-import platform
 import select
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 from agentsight_agent.bpf import _drain
@@ -26,7 +26,7 @@ from agentsight_agent.bpf.limits import (
     read_rate,
     write_limits,
 )
-from agentsight_agent.bpf.objects import BpfObject, compiled_for, missing_tracepoints
+from agentsight_agent.bpf.loader import Loader, open_programs
 from agentsight_agent.bpf.prefixes import ALL_PATHS, PathFilter, write_prefixes
 from agentsight_agent.bpf.records import ITEM_TYPES, Drained
 from agentsight_agent.bpf.uprobes import (
@@ -34,7 +34,6 @@ from agentsight_agent.bpf.uprobes import (
     MultiLink,
     PerfLinks,
     Place,
-    has_uprobe_multi,
 )
 
 _UPROBES = (
@@ -174,6 +173,12 @@ class KernelSettings:
     network: bool = True
     # Limits that leave nothing out for so long have ended.
     quiet_ns: int = 10_000_000_000
+    # As a compiled object (btf) or from source by BCC (bcc); auto: what the kernel can take.
+    loader: Loader = "auto"
+    # BCC only: as /lib/modules/RELEASE; None: those of the running kernel. Headers of another
+    # kernel need a C header with the structures of the running one.
+    kernel_headers: Path | None = None
+    kernel_layout: Path | None = None
 
     def __post_init__(self) -> None:
         if self.ring_bytes < _MIN_RING_BYTES or self.ring_bytes & (self.ring_bytes - 1):
@@ -225,7 +230,11 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._local_ports: set[int] = set()
         self._network_link: int | None = None
         self._untrackable = 0
-        self._object = BpfObject(compiled_for(platform.machine()))
+        self._object = open_programs(
+            settings.loader, settings.kernel_headers, settings.kernel_layout
+        )
+        #: What the programs do not see because of how they were loaded, for people.
+        self.unseen = self._object.unseen
         try:
             self._load()
         except BaseException:
@@ -233,13 +242,13 @@ class Kernel(AbstractContextManager["Kernel"]):
             raise
 
     def _load(self) -> None:
-        self._multi = has_uprobe_multi()
+        self._multi = self._object.has_uprobe_multi()
         self._object.set_max_entries("events", self._settings.ring_bytes)
         self._object.set_initial_value(".rodata.settings", self._packed_settings())
         if self._multi:
             for program in _UPROBES:
                 self._object.expect_attach_type(program, BPF_TRACE_UPROBE_MULTI)
-        missing = missing_tracepoints(_OPTIONAL.values())
+        missing = self._object.missing_tracepoints(_OPTIONAL.values())
         for program, tracepoint in {**_OPTIONAL, **_SOCKETS, **_DATAGRAMS}.items():
             if tracepoint in missing:
                 self._object.leave_out(program)
@@ -270,7 +279,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         wakeup = settings.wakeup_bytes
         return _SETTINGS.pack(
             settings.ring_bytes // 16 if wakeup is None else wakeup,
-            settings.max_payload_bytes,
+            min(settings.max_payload_bytes, self._object.max_payload_bytes),
             settings.max_argv_bytes,
             settings.max_discovered_argv_bytes,
             settings.quiet_ns,
@@ -452,7 +461,7 @@ class Kernel(AbstractContextManager["Kernel"]):
     ) -> MultiLink | PerfLinks:
         if self._multi:
             return MultiLink(self._object.program_fd(program), path, places, at_return=at_return)
-        return PerfLinks(self._object.program_pointer(program), path, places, at_return=at_return)
+        return PerfLinks(self._object.program_fd(program), path, places, at_return=at_return)
 
     def watch_files(self, on: bool) -> None:
         """Begin or stop watching the files of tracked processes.

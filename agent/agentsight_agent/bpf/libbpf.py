@@ -27,15 +27,28 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_object__find_map_by_name": (c_void_p, (c_void_p, c_char_p)),
     "bpf_object__find_program_by_name": (c_void_p, (c_void_p, c_char_p)),
     "bpf_object__next_program": (c_void_p, (c_void_p, c_void_p)),
+    "bpf_object__next_map": (c_void_p, (c_void_p, c_void_p)),
     "bpf_map__fd": (c_int, (c_void_p,)),
+    "bpf_map__name": (c_char_p, (c_void_p,)),
+    "bpf_map__type": (c_int, (c_void_p,)),
+    "bpf_map__key_size": (c_uint32, (c_void_p,)),
+    "bpf_map__value_size": (c_uint32, (c_void_p,)),
+    "bpf_map__max_entries": (c_uint32, (c_void_p,)),
+    "bpf_map__map_flags": (c_uint32, (c_void_p,)),
+    "bpf_map__initial_value": (c_void_p, (c_void_p, c_void_p)),
     "bpf_map__set_max_entries": (c_int, (c_void_p, c_uint32)),
     "bpf_map__set_initial_value": (c_int, (c_void_p, c_char_p, c_size_t)),
     "bpf_program__fd": (c_int, (c_void_p,)),
+    "bpf_program__name": (c_char_p, (c_void_p,)),
+    "bpf_program__section_name": (c_char_p, (c_void_p,)),
+    "bpf_program__autoload": (c_bool, (c_void_p,)),
     "bpf_program__set_autoload": (c_int, (c_void_p, c_bool)),
     "bpf_program__set_expected_attach_type": (c_int, (c_void_p, c_int)),
     "bpf_program__attach": (c_void_p, (c_void_p,)),
-    "bpf_program__attach_uprobe_opts": (c_void_p, (c_void_p, c_int, c_char_p, c_size_t, c_void_p)),
     "bpf_link__destroy": (c_int, (c_void_p,)),
+    "bpf_map_create": (c_int, (c_int, c_char_p, c_uint32, c_uint32, c_uint32, c_void_p)),
+    "bpf_prog_load": (c_int, (c_int, c_char_p, c_char_p, c_char_p, c_size_t, c_void_p)),
+    "bpf_raw_tracepoint_open": (c_int, (c_char_p, c_int)),
     "bpf_map_lookup_elem": (c_int, (c_int, c_char_p, c_char_p)),
     "bpf_map_update_elem": (c_int, (c_int, c_char_p, c_char_p, c_uint64)),
     "bpf_map_delete_elem": (c_int, (c_int, c_char_p)),
@@ -53,15 +66,47 @@ class LibraryError(Exception):
     """libbpf is not there or too old; the message says what to install."""
 
 
-class UprobeOptions(ctypes.Structure):
-    """struct bpf_uprobe_opts as of libbpf 1.0; `sz` tells later versions where it ends."""
+class MapOptions(ctypes.Structure):
+    """struct bpf_map_create_opts as of libbpf 1.0; `sz` tells later versions where it ends."""
 
     _fields_ = (
         ("sz", c_size_t),
-        ("ref_ctr_offset", c_size_t),
-        ("bpf_cookie", c_uint64),
-        ("retprobe", c_bool),
-        ("func_name", c_char_p),
+        ("btf_fd", c_uint32),
+        ("btf_key_type_id", c_uint32),
+        ("btf_value_type_id", c_uint32),
+        ("btf_vmlinux_value_type_id", c_uint32),
+        ("inner_map_fd", c_uint32),
+        ("map_flags", c_uint32),
+        ("map_extra", c_uint64),
+        ("numa_node", c_uint32),
+        ("map_ifindex", c_uint32),
+    )
+
+
+class ProgramOptions(ctypes.Structure):
+    """struct bpf_prog_load_opts as of libbpf 1.0; `sz` tells later versions where it ends."""
+
+    _fields_ = (
+        ("sz", c_size_t),
+        ("attempts", c_int),
+        ("expected_attach_type", c_int),
+        ("prog_btf_fd", c_uint32),
+        ("prog_flags", c_uint32),
+        ("prog_ifindex", c_uint32),
+        ("kern_version", c_uint32),
+        ("attach_btf_id", c_uint32),
+        ("attach_prog_fd", c_uint32),
+        ("attach_btf_obj_fd", c_uint32),
+        ("fd_array", c_void_p),
+        ("func_info", c_void_p),
+        ("func_info_cnt", c_uint32),
+        ("func_info_rec_size", c_uint32),
+        ("line_info", c_void_p),
+        ("line_info_cnt", c_uint32),
+        ("line_info_rec_size", c_uint32),
+        ("log_level", c_uint32),
+        ("log_size", c_uint32),
+        ("log_buf", c_void_p),
     )
 
 

@@ -75,6 +75,11 @@ class Map:
 class BpfObject:
     """A compiled object, from open to close. Closing detaches what was attached by `attach`."""
 
+    #: Of one call of a read or write function: as much as the programs can take.
+    max_payload_bytes = 16 << 20
+    #: What programs that are loaded like this do not see, for people.
+    unseen: tuple[str, ...] = ()
+
     def __init__(self, path: Path) -> None:
         self._links: list[int] = []
         try:
@@ -131,9 +136,20 @@ class BpfObject:
             program = self._library.bpf_object__next_program(self._object, program)
         return [descriptor for descriptor in descriptors if descriptor >= 0]
 
-    def program_pointer(self, name: str) -> int:
-        """Return libbpf's struct bpf_program *."""
-        return self._program(name)
+    def has_uprobe_multi(self) -> bool:
+        """Tell if the running kernel (6.6 or later) has uprobe_multi links."""
+        btf = self._library.btf__load_vmlinux_btf()
+        if not btf:
+            return False
+        try:
+            return int(self._library.btf__find_by_name(btf, b"bpf_uprobe_multi_link")) > 0
+        finally:
+            self._library.btf__free(btf)
+
+    def missing_tracepoints(self, names: Iterable[str]) -> set[str]:
+        """Return those of `names` that the running kernel does not have."""
+        find = self._library.libbpf_find_vmlinux_btf_id
+        return {name for name in names if find(name.encode(), _BPF_TRACE_RAW_TP) <= 0}
 
     def attach(self, program: str) -> int:
         """Attach as the program's section says; return the link for `detach`."""
@@ -178,14 +194,6 @@ def advice(code: int) -> str:
     """Return what a person can do about error `code` of a bpf system call."""
     if code in {errno.EPERM, errno.EACCES}:
         return "Run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE."
-    if not Path("/sys/kernel/btf/vmlinux").exists():
-        return "This kernel has no BTF: one with CONFIG_DEBUG_INFO_BTF=y is needed."
     if code == errno.ENOMEM:
         return "Not enough memory: try a smaller ring."
     return f"Kernel {os.uname().release}; run `agentsight doctor` for what it lacks."
-
-
-def missing_tracepoints(names: Iterable[str]) -> set[str]:
-    """Return those of `names` that the running kernel does not have."""
-    find = library().libbpf_find_vmlinux_btf_id
-    return {name for name in names if find(name.encode(), _BPF_TRACE_RAW_TP) <= 0}

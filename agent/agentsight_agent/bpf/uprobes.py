@@ -12,30 +12,24 @@ import os
 import platform
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 
-from agentsight_agent.bpf.libbpf import UprobeOptions, library
 from agentsight_agent.bpf.objects import ProbeError, advice
 
 # enum bpf_attach_type
 BPF_TRACE_UPROBE_MULTI = 48
 # bpf(2), by `uname -m`.
 _SYS_BPF = {"x86_64": 321, "aarch64": 280}
+# Opens events, likewise.
+_SYS_PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
+_PERF_FLAG_FD_CLOEXEC = 8
+_PERF_ATTR_BYTES = 72
+_BPF_PERF_EVENT = 41
 _BPF_LINK_CREATE = 28
 _BPF_F_UPROBE_MULTI_RETURN = 1
 
 # (file offset, attach cookie)
 Place = tuple[int, int]
-
-
-def has_uprobe_multi() -> bool:
-    """Tell if the running kernel (6.6 or later) has uprobe_multi links."""
-    btf = library().btf__load_vmlinux_btf()
-    if not btf:
-        return False
-    try:
-        return int(library().btf__find_by_name(btf, b"bpf_uprobe_multi_link")) > 0
-    finally:
-        library().btf__free(btf)
 
 
 class MultiLink:
@@ -77,38 +71,60 @@ class PerfLinks:
     """One program at many offsets of one file, as one perf event each."""
 
     def __init__(
-        self, program: int, path: str, places: Sequence[Place], *, at_return: bool
+        self, program_fd: int, path: str, places: Sequence[Place], *, at_return: bool
     ) -> None:
-        self._links: list[int] = []
-        for offset, cookie in places:
-            options = UprobeOptions(
-                sz=ctypes.sizeof(UprobeOptions), bpf_cookie=cookie, retprobe=at_return
-            )
-            link = library().bpf_program__attach_uprobe_opts(
-                program, -1, os.fsencode(path), offset, ctypes.byref(options)
-            )
-            if not link:
-                code = ctypes.get_errno()
-                self.close()
-                raise _refused(path, code)
-            self._links.append(link)
+        self._fds: list[int] = []
+        try:
+            for offset, cookie in places:
+                event = _uprobe_event(path, offset, at_return)
+                self._fds.append(event)
+                # union bpf_attr, link_create.perf_event
+                attributes = struct.pack("<IIIIQ", program_fd, event, _BPF_PERF_EVENT, 0, cookie)
+                self._fds.append(_bpf(_BPF_LINK_CREATE, attributes, path))
+        except ProbeError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Detach."""
-        for link in self._links:
-            library().bpf_link__destroy(link)
-        self._links.clear()
+        for fd in reversed(self._fds):
+            os.close(fd)
+        self._fds.clear()
+
+
+def _uprobe_event(path: str, offset: int, at_return: bool) -> int:
+    """Open the perf event of all processes that run `offset` of the file."""
+    source = Path("/sys/bus/event_source/devices/uprobe")
+    return_bit = int((source / "format/retprobe").read_text().rpartition(":")[2])
+    path_buffer = ctypes.create_string_buffer(os.fsencode(path))
+    # struct perf_event_attr (include/uapi/linux/perf_event.h) up to config2: type, size, config,
+    # five fields that stay 0, bp_type, uprobe_path, probe_offset
+    attributes = struct.pack(
+        "<IIQQQQQIIQQ",
+        int((source / "type").read_text()),
+        _PERF_ATTR_BYTES,
+        at_return << return_bit,
+        *(0, 0, 0, 0, 0, 0),
+        ctypes.addressof(path_buffer),
+        offset,
+    )
+    # pid -1 and CPU 0: every process; on which CPU makes no difference to a uprobe
+    return _system_call(_SYS_PERF_EVENT_OPEN, path, attributes, -1, 0, -1, _PERF_FLAG_FD_CLOEXEC)
 
 
 def _bpf(command: int, attributes: bytes, path: str) -> int:
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
+    return _system_call(_SYS_BPF, path, command, attributes, len(attributes))
+
+
+def _system_call(numbers: dict[str, int], path: str, *arguments: int | bytes) -> int:
     system_call = ctypes.CDLL(None, use_errno=True).syscall
-    result = system_call(
-        ctypes.c_long(_SYS_BPF[platform.machine()]),
-        ctypes.c_long(command),
-        buffer,
-        ctypes.c_long(len(attributes)),
-    )
+    passed = [
+        ctypes.create_string_buffer(argument, len(argument))
+        if isinstance(argument, bytes)
+        else ctypes.c_long(argument)
+        for argument in arguments
+    ]
+    result = system_call(ctypes.c_long(numbers[platform.machine()]), *passed)
     if result < 0:
         raise _refused(path, ctypes.get_errno())
     return int(result)

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agentsight_agent.bpf import libbpf
+from agentsight_agent.bpf.bcc import check_release, find_headers
+from agentsight_agent.bpf.loader import BTF, chosen
+from agentsight_agent.bpf.objects import ProbeError
 from agentsight_core.config import AgentSightConfig
 from agentsight_core.errors import AgentSightError
 
@@ -16,7 +19,6 @@ from agentsight_cli.text import size
 
 # bpf_get_attach_cookie for uprobes (Linux 5.15) is the newest thing that has no replacement.
 _OLDEST_KERNEL = (5, 15)
-_BTF = Path("/sys/kernel/btf/vmlinux")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 # linux/capability.h
 _NEEDED = {"CAP_SYS_PTRACE": 19, "CAP_PERFMON": 38, "CAP_BPF": 39}
@@ -24,7 +26,7 @@ _CAP_SYS_ADMIN = 21
 _BUILD = "run scripts/build_bpf.sh, or `make setup`"
 
 
-def check_kernel(_: AgentSightConfig) -> Iterator[Check]:
+def check_kernel(config: AgentSightConfig) -> Iterator[Check]:
     """Check version, type information and lock-down of the kernel."""
     release = os.uname().release
     version = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
@@ -33,18 +35,27 @@ def check_kernel(_: AgentSightConfig) -> Iterator[Check]:
         yield passed("kernel", release)
     else:
         yield failed("kernel", release, f"boot Linux {needed} or newer")
-    if _BTF.exists():
-        yield passed("kernel type information", f"{_BTF}, {size(_BTF.stat().st_size)}")
-    else:
-        yield failed(
-            "kernel type information",
-            f"{_BTF} is missing",
-            "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (all current distributions do)",
-        )
+    yield from _check_loader(config)
     mode = _LOCKDOWN.read_text(encoding="ascii") if _LOCKDOWN.exists() else "[none]"
     if "[confidentiality]" in mode:
         to_do = "boot with lockdown=integrity or without lock-down: BPF may not read memory now"
         yield failed("kernel lock-down", "confidentiality", to_do)
+
+
+def _check_loader(config: AgentSightConfig) -> Iterator[Check]:
+    name = "kernel type information"
+    if chosen(config.capture.loader) == "bcc":
+        try:
+            headers = find_headers(config.capture.kernel_headers)
+            check_release(headers)
+        except ProbeError as error:
+            yield failed(name, str(error), "install the headers and BCC, or boot a kernel with BTF")
+        else:
+            yield passed(name, f"by BCC from the headers in {headers.build}")
+    elif BTF.exists():
+        yield passed(name, f"{BTF}, {size(BTF.stat().st_size)}")
+    else:
+        yield failed(name, f"{BTF} is missing", "let capture.loader be auto or bcc")
 
 
 def check_privileges(_: AgentSightConfig) -> Iterator[Check]:
@@ -96,7 +107,14 @@ def check_load(config: AgentSightConfig) -> Iterator[Check]:
         yield failed("loading the programs", str(error), _BUILD)
         return
     try:
-        with Kernel(KernelSettings(ring_bytes=config.capture.ring_bytes)) as loaded:
+        settings = KernelSettings(
+            ring_bytes=config.capture.ring_bytes,
+            loader=config.capture.loader,
+            kernel_headers=config.capture.kernel_headers,
+        )
+        with Kernel(settings) as loaded:
+            for unseen in loaded.unseen:
+                yield passed("not seen with BCC", unseen)
             ring = f"ring buffer {size(config.capture.ring_bytes)}"
             yield passed("loading the programs", f"verified and attached; {ring}")
             found = (inspect(path) for path in standard_libraries())

@@ -118,6 +118,14 @@ class CaptureConfig(Section):
     ring_bytes: Annotated[int, SIZE, Field(ge=256 * _KIB, le=_GIB)] = 16 * _MIB
     """Size of the kernel's ring buffer in bytes, a power of two."""
 
+    loader: Literal["auto", "btf", "bcc"] = "auto"
+    """How the programs come into the kernel: compiled beforehand and fitted by the kernel's type
+    information (`btf`), or compiled on the node by BCC with the kernel's headers (`bcc`); `auto`
+    takes `bcc` only where the kernel has no such information."""
+
+    kernel_headers: Path | None = None
+    """For `bcc`: directory of the running kernel's headers, `/lib/modules/RELEASE` by default."""
+
     @field_validator("ring_bytes", mode="after")
     @classmethod
     def _is_power_of_two(cls, value: int) -> int:
