@@ -86,9 +86,8 @@ int BPF_PROG(process_executed, struct task_struct *task, int old_pid, void *bprm
 		if (!control.discover)
 			return 0;
 		limit = settings.max_discovered_argv_bytes;
-	} else if (control.excludes_programs) {
-		hush_if_excluded(tgid);
 	}
+	hush_if_excluded(tgid);
 	start = BPF_CORE_READ(task, mm, arg_start);
 	total = BPF_CORE_READ(task, mm, arg_end) - start;
 	bytes = total < limit ? total : limit;

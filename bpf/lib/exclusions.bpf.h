@@ -25,31 +25,39 @@ struct {
 	__type(value, __u8);
 } MAP(excluded_programs);
 
-static __always_inline bool is_excluded(struct excluded_program *key)
+static __always_inline bool is_key_excluded(struct excluded_program *key)
 {
 	return bpf_map_lookup_elem(&excluded_programs, key) != NULL;
 }
 
-/* The current process, a member of a session, has executed another program. */
-static __noinline int hush_if_excluded(__u32 tgid)
+/* Is the program of the current process excluded? */
+static __noinline bool runs_excluded(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct membership *member = membership_of(tgid);
 	struct excluded_program key = {.uid = ANY_USER};
 
-	if (!member || member->quiet)
-		return 0;
 	bpf_probe_read_kernel_str(key.name, sizeof(key.name),
 				  BPF_CORE_READ(task, mm, exe_file, f_path.dentry, d_name.name));
-	if (is_excluded(&key))
-		goto hush;
+	if (is_key_excluded(&key))
+		return true;
 	key.uid = bpf_get_current_uid_gid();
-	if (is_excluded(&key))
-		goto hush;
+	if (is_key_excluded(&key))
+		return true;
 	__builtin_memset(key.name, 0, sizeof(key.name));
-	if (!is_excluded(&key))
-		return 0;
-hush:
-	member->quiet = 1;
-	return 0;
+	return is_key_excluded(&key);
+}
+
+/* The current process has executed another program: it is quiet, or no candidate, from now on. */
+static __always_inline void hush_if_excluded(__u32 tgid)
+{
+	struct membership *member;
+	__u8 one = 1;
+
+	if (!control.excludes_programs || !runs_excluded())
+		return;
+	member = membership_of(tgid);
+	if (member)
+		member->quiet = 1;
+	else
+		bpf_map_update_elem(&muted_processes, &tgid, &one, BPF_ANY);
 }

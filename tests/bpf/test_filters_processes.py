@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from agentsight_agent.bpf.exclusions import ExcludedProgram
@@ -110,6 +112,23 @@ def test_a_program_is_excluded_by_name_and_user(watch, tester, program, is_quiet
     shell.finish()
     files = {path for _, path in opened(seen_by.until_exit(shell.pid))}
     assert ("/etc/os-release" not in files) is is_quiet
+
+
+def test_nothing_is_taken_of_strangers_that_run_an_excluded_program(
+    watch, tls_tester, libssl
+) -> None:
+    seen_by = watch(discover=True)
+    seen_by.kernel.attach_tls(*libssl)
+    name = Path(sys.executable).resolve().name
+    said = []
+    for excluded in (frozenset({ExcludedProgram(name, os.getuid())}), frozenset()):
+        seen_by.kernel.exclude_programs(excluded)
+        talker = tls_tester()
+        talker.ask("open 1")
+        talker.ask("say 0 secret")
+        said.append([run.data for run in seen_by.drain().of(TlsRun) if run.pid == talker.pid])
+    assert said[0] == []
+    assert b"secret" in said[1]
 
 
 def test_a_quiet_process_is_no_stranger_that_discovery_looks_at(watch, tls_tester, libssl) -> None:
