@@ -21,28 +21,38 @@ NAME, AGENTS = "agentsight", "agentsight-agents"
 CALLS = 20
 
 
-def secrets(folder: Path) -> list[Manifest]:
+# Who makes certificates: our command, or helm.
+MAKERS = {"existing": (), "default": ("--only-keys",)}
+
+
+def secrets(folder: Path, *more: str) -> list[Manifest]:
     """Return what the documented command makes."""
     program = ROOT / ".venv" / "bin" / "agentsight"
     words = ("--name", NAME, "--namespace", NAMESPACE, "--agent-namespace", AGENTS)
     done = subprocess.run(
-        [program, "certs", "kubernetes", folder, *words], capture_output=True, text=True, check=True
+        [program, "certs", "kubernetes", folder, *words, *more],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return [one for one in yaml.safe_load_all(done.stdout) if one]
 
 
-def chart() -> list[Manifest]:
+def chart(case: str) -> list[Manifest]:
+    # There is no Kubernetes API to ask for pods.
+    names = f"fullnameOverride={NAME},agent.namespace={AGENTS},agent.podMetadata=false"
     done = template(
-        *("--values", str(values_of("existing"))),
-        *("--set", "image.registry=,image.tag=test"),
+        *("--values", str(values_of(case))),
+        *("--set", f"image.registry=,image.tag=test,{names}"),
     )
     assert done.returncode == 0, done.stderr
     return [one for one in yaml.safe_load_all(done.stdout) if one]
 
 
-@pytest.fixture
-def pods(tmp_path: Path) -> Iterator[Pods]:
-    objects = [*chart(), *secrets(tmp_path / "authority")]
+@pytest.fixture(params=MAKERS)
+def pods(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pods]:
+    keys = secrets(tmp_path / "authority", *MAKERS[request.param])
+    objects = [*chart(request.param), *keys]
     found = Pods(objects, tmp_path, f"agentsightpods{os.getpid()}")
     try:
         yield found

@@ -20,6 +20,7 @@ from agentsight_core.testing.containers import docker, logs
 from agentsight_core.testing.helm_chart import Manifest, pods_in
 
 NODE = "node-of-docker"
+_GRACE_S = 30
 _UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
 # Engines before 23 do not know these; SYS_ADMIN stands for them, as in
 # deploy/compose/capabilities.old-engine.yaml.
@@ -71,12 +72,15 @@ class Pods:
         )
 
     def close(self) -> None:
-        """End and remove all containers; their output goes into the folder."""
+        """End all containers as a kubelet does, remove them; their output goes into the folder."""
+        names = [name for parts in reversed(self.running.values()) for name, _ in reversed(parts)]
+        if names:
+            docker("stop", "--time", str(_GRACE_S), *names)
         for pod, parts in self.running.items():
             for name, _ in parts:
                 (self._folder / f"{pod}.{name}.log").write_text(logs(name))
-        for parts in reversed(self.running.values()):
-            docker("rm", "--force", *(name for name, _ in reversed(parts)))
+        if names:
+            docker("rm", *names)
         docker("network", "rm", self._network)
 
     def _start_pod(self, one: Manifest, spec: Manifest, pod: str) -> None:
