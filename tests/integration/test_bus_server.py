@@ -116,6 +116,12 @@ async def test_unreachable_bus_is_retryable_after_the_time_given() -> None:
                 pass
 
 
+async def test_without_servers_the_setting_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"bus\.servers: is empty"):
+        async with connect(ConnectionSettings((), "test")):
+            pass
+
+
 async def test_provisioning_again_changes_sizes_and_refuses_partitions(tmp_path: Path) -> None:
     async with running_bus(tmp_path, BusSettings(partitions=2)) as running:
         await provision(running.bus, BusSettings(2, events=StreamSettings(123_456_789, 60.0)))

@@ -24,7 +24,7 @@ from agentsight_core.bus.choice import ServerOrder, Suspicion
 from agentsight_core.bus.failures import NotAllowed, NotFound, translated
 from agentsight_core.bus.reports import Reports
 from agentsight_core.bus.tls import tls_followed
-from agentsight_core.errors import Retryable, UnknownKey
+from agentsight_core.errors import ConfigError, Retryable, UnknownKey
 from agentsight_core.runtime.tls import TlsFiles
 from agentsight_core.sealing import GroupKeys
 
@@ -90,7 +90,14 @@ class Outgoing:
 
 @contextlib.asynccontextmanager
 async def connect(settings: ConnectionSettings) -> AsyncIterator[Bus]:
-    """Connect, and close at the end; raises Retryable when no server can be reached in time."""
+    """Connect, and close at the end; raises Retryable when no server can be reached in time.
+
+    ConfigError when there is none to reach.
+    """
+    if not settings.servers:
+        raise ConfigError(
+            "bus.servers: is empty, name the servers; only `agentsight up` brings one along"
+        )
     # The library prints a traceback for each failed attempt; `_Reports` says it in one line.
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     logging.getLogger("asyncio").addFilter(_is_of_interest)
