@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from agentsight_agent.bpf.prefixes import PathFilter
+from agentsight_aggregator.fold import build_fold, findings_of
 from agentsight_core.pb import events_pb2 as pb
+from agentsight_core.testing.recorded_run import record
 
 pytestmark = pytest.mark.kernel
 
@@ -155,6 +157,24 @@ def test_a_python_that_reads_a_secret_file_is_seen(watch, tester, tmp_path) -> N
     assert [one.flags & os.O_ACCMODE for one in opened] == [os.O_RDONLY]
     closed = [one for one in of_kind(events, "file_closed") if one.path == str(secret)]
     assert [one.read_bytes for one in closed] == [secret.stat().st_size]
+
+
+def test_the_span_of_a_python_names_the_secret_behind_all_that_it_imports(tmp_path) -> None:
+    """As its user sees it: the recording, folded."""
+    secret = tmp_path / "credentials"
+    secret.write_text("not a real secret\n")
+    code = "import sys, asyncio, email, http.client, unittest; open(sys.argv[1]).read()"
+    run = record([sys.executable, "-c", code, str(secret)], tmp_path)
+    assert run.exit_status == 0, run.stderr
+    spans = [f.span for f in findings_of(build_fold(), run.events) if f.HasField("span")]
+    told = [
+        {item.key: getattr(item, item.WhichOneof("value")) for item in event.attributes}
+        for span in spans
+        for event in span.events
+    ]
+    (read,) = [one for one in told if one.get("file.path") == str(secret)]
+    assert read["agentsight.file.read_bytes"] == secret.stat().st_size
+    assert any(item.key == "agentsight.files.omitted" for span in spans for item in span.attributes)
 
 
 def test_ten_thousand_openings_in_parallel_lose_nothing(watch, tester, tmp_path) -> None:
