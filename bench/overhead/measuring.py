@@ -37,7 +37,9 @@ class Sample:
     units: int
     expected_bytes: int
     seen: Seen = field(default=Seen(0, 0, 0))
+    # CPU of the tracer: while it was done, and in all, until everything had been worked off.
     tracer_cpu_ns: int = 0
+    tracer_total_cpu_ns: int = 0
     tracer_rss_bytes: int = 0
 
 
@@ -130,7 +132,7 @@ def _run(tracer: Tracer, program: Program, workload: Workload, before: Seen) -> 
     used = tracer.cpu_ns()
     program.say(workload.order)
     took = program.answer()
-    # What it does later for this workload belongs to it too.
+    meanwhile = tracer.cpu_ns()
     after = tracer.seen()
     sample = Sample(
         took["wall_ns"],
@@ -138,6 +140,7 @@ def _run(tracer: Tracer, program: Program, workload: Workload, before: Seen) -> 
         took["units"],
         took["bytes"],
         after.since(before),
+        meanwhile - used,
         tracer.cpu_ns() - used,
         tracer.rss_bytes(),
     )
