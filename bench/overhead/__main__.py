@@ -67,7 +67,12 @@ def _measure(folder: Path, bus: RunningBus, wanted: argparse.Namespace, began: f
     make_sources(folder)
     workloads = [one for one in WORKLOADS if not wanted.workload or one.name in wanted.workload]
     with server(folder) as port:
-        place = Place(folder, port, _link(folder, WATCHED), _link(folder, "unwatched"))
+        place = Place(
+            folder,
+            port,
+            link_to_interpreter(folder, WATCHED),
+            link_to_interpreter(folder, "unwatched"),
+        )
         tracers, absent = _tracers(folder, bus, wanted.tracer)
         pairs = measure(place, tracers, workloads, wanted.pairs, _say)
         costs = None if wanted.no_costs else measure_costs(place, _ours(tracers))
@@ -128,7 +133,7 @@ def server(folder: Path) -> Iterator[int]:
         process.communicate()
 
 
-def _link(folder: Path, name: str) -> Path:
+def link_to_interpreter(folder: Path, name: str) -> Path:
     link = folder / name
     link.symlink_to(Path(sys.executable).resolve())
     return link

@@ -40,14 +40,14 @@ def measure_costs(place: Place, ours: Ours | None) -> Costs:
     ours.start()
     try:
         idle = ours.rss_bytes()
-        with _sessions(place) as programs:
+        with sessions(place) as programs:
             stream = {"work": "stream", "answers": 1, "events": 20, "pause_us": 0}
-            _all(programs, stream)
+            say_to_all(programs, stream)
             until(lambda: ours.stages()["spool"]["held"] == 0)
             many = ours.rss_bytes()
             loaded = []
             for _ in range(_LOADS):
-                _all(programs, {**stream, "answers": 5, "events": 100})
+                say_to_all(programs, {**stream, "answers": 5, "events": 100})
                 until(lambda: ours.stages()["spool"]["held"] == 0)
                 loaded.append(ours.rss_bytes())
     finally:
@@ -78,7 +78,7 @@ def _attaching() -> tuple[float, float]:
 
 
 @contextmanager
-def _sessions(place: Place) -> Iterator[list[Program]]:
+def sessions(place: Place) -> Iterator[list[Program]]:
     programs: list[Program] = []
     try:
         programs.extend(Program(place.watched, place.port, place.folder) for _ in range(SESSIONS))
@@ -90,7 +90,7 @@ def _sessions(place: Place) -> Iterator[list[Program]]:
             program.stop()
 
 
-def _all(programs: list[Program], order: dict[str, object]) -> None:
+def say_to_all(programs: list[Program], order: dict[str, object]) -> None:
     """Have all do it, ten at a time: what 100 interpreters do at once is no load of agents."""
     for first in range(0, len(programs), 10):
         for program in programs[first : first + 10]:
