@@ -22,7 +22,7 @@ from agentsight_agent.tls.reasons import Reason
 from agentsight_agent.tls.unread import UnreadProcess
 
 # Files without TLS code are forgotten when there are more, and looked at again when used again.
-_MAX_PLAIN_FILES = 50_000
+_MAX_PLAIN_FILES = 10_000
 
 
 class TlsLink(Protocol):
