@@ -8,6 +8,7 @@
  */
 #include "lib/goroutines.bpf.h"
 #include "lib/payload.bpf.h"
+#include "lib/sealers.bpf.h"
 
 #define PR_MSG_PEEK	 2 /* NSPR, prio.h */
 #define MAX_NESTED_CALLS 4 /* a power of two */
@@ -29,7 +30,7 @@ struct tls_thread {
 	/* Written to a memory BIO and not yet seen on a socket. */
 	__u64 pending_ssl;
 	__u64 pending_bytes;
-	__u64 pending_ns;
+	__u64 pending_until_ns;
 	/* It has run a goroutine that used TLS. */
 	__u64 runs_goroutines;
 	/* The last socket that the thread read outside of a call. */
@@ -190,13 +191,14 @@ static __always_inline void emit_plaintext(struct connection *connection, __u64 
 		     written, SOURCE_TLS);
 }
 
-static __always_inline void note_pending(struct tls_thread *thread, __u64 ssl, __u64 bytes)
+static __always_inline void note_pending(struct tls_thread *thread, __u64 ssl, __u64 bytes,
+					 __u64 within_ns)
 {
 	if (thread->pending_ssl != ssl)
 		thread->pending_bytes = 0;
 	thread->pending_ssl = ssl;
 	thread->pending_bytes += bytes;
-	thread->pending_ns = bpf_ktime_get_ns();
+	thread->pending_until_ns = bpf_ktime_get_ns() + within_ns;
 }
 
 SEC("uretprobe")
@@ -224,7 +226,7 @@ int tls_return(struct pt_regs *ctx)
 	if (!connection || is_muted(connection))
 		return 0;
 	if (written && !(connection->flags & CONNECTION_BOUND))
-		note_pending(thread, call.ssl, moved);
+		note_pending(thread, call.ssl, moved, SAME_STEP_NS);
 	emit_plaintext(connection, call.buffer, moved, written);
 	return 0;
 }
@@ -273,7 +275,7 @@ int BPF_PROG(tls_socket_sent, struct sock *sk, int ret, int flags)
 	if (depth && depth <= MAX_NESTED_CALLS)
 		return bind_peer(call_at(thread, depth - 1)->ssl, &peer);
 	if (thread->pending_ssl && may_carry(ret, thread->pending_bytes) &&
-	    bpf_ktime_get_ns() - thread->pending_ns < SAME_STEP_NS)
+	    bpf_ktime_get_ns() < thread->pending_until_ns)
 		bind_peer(thread->pending_ssl, &peer);
 	thread->pending_ssl = 0;
 	return 0;
@@ -290,6 +292,9 @@ int BPF_PROG(tls_socket_received, struct sock *sk, int ret, int flags)
 		return 0;
 	sample_if_tracked(sk);
 	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
+	if (!thread && is_sealer())
+		thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL,
+					      BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!thread || !peer_of(sk, &peer))
 		return 0;
 	if (thread->runs_goroutines && bind_goroutine(&peer))

@@ -17,6 +17,8 @@
 #define AEAD_TAG_BYTES	     16
 /* Zeros behind the content, which nobody has been seen to send. */
 #define MAX_PADDING 64
+/* A thread sends what it has sealed before it seals for another connection. */
+#define SENT_WITHIN_NS 5000000000ull
 
 /* EVP_AEAD_CTX_seal and _open: what is behind the sixth argument. */
 struct aead_arguments {
@@ -118,7 +120,10 @@ static __always_inline bool is_watched(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
-	return !switched_off() && (session_of(tgid) || is_candidate(tgid));
+	if (switched_off() || !(session_of(tgid) || is_candidate(tgid)))
+		return false;
+	mark_sealer(tgid);
+	return true;
 }
 
 SEC("uprobe")
@@ -155,7 +160,7 @@ int tls_seal(struct pt_regs *ctx)
 		thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL,
 					      BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (thread)
-			note_pending(thread, context, bytes);
+			note_pending(thread, context, bytes, SENT_WITHIN_NS);
 		else
 			COUNT(CLASS_TLS, map_full, 1);
 	}
@@ -186,48 +191,73 @@ int tls_open(struct pt_regs *ctx)
 	return 0;
 }
 
-/* The connection whose socket the current thread has just received from; NULL if none is known. */
-static __always_inline struct bound_socket *just_received(__u32 tgid)
+/* The connection whose socket the current thread has received from last; NULL if none is known. It
+ * opens what it has received before it receives from another one. */
+static __always_inline struct bound_socket *received_last(__u32 tgid)
 {
 	struct tls_thread *thread =
 		bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
 	struct bound_socket *bound;
 	__u64 socket;
 
-	if (!thread || !thread->received_ns ||
-	    bpf_ktime_get_ns() - thread->received_ns > SAME_STEP_NS)
+	if (!thread || !thread->received_ns)
 		return NULL;
 	socket = thread->received_from.socket;
 	bound = bpf_map_lookup_elem(&bound_sockets, &socket);
 	return bound && bound->key.tgid == tgid ? bound : NULL;
 }
 
+/* The connection that the records which `key` opens are known to be of; NULL if it is not known. */
+static __noinline struct connection *known_reader(struct connection_key *key)
+{
+	struct bound_socket *bound = bpf_map_lookup_elem(&aead_readers, key);
+	struct connection *connection;
+
+	if (!bound)
+		return NULL;
+	connection = bpf_map_lookup_elem(&connections, &bound->key);
+	if (connection && connection->id == bound->id)
+		return connection;
+	bpf_map_delete_elem(&aead_readers, key);
+	return NULL;
+}
+
+/* `context` opens the records of the connection `bound`, if no other context does. */
+static __always_inline void learn_reader(struct connection_key *key, struct bound_socket *bound)
+{
+	__u64 id = bound->id, context = key->ssl, *reader;
+
+	bpf_map_update_elem(&aead_contexts, &id, &context, BPF_NOEXIST);
+	reader = bpf_map_lookup_elem(&aead_contexts, &id);
+	if (reader && *reader == context)
+		bpf_map_update_elem(&aead_readers, key, bound, BPF_ANY);
+}
+
 /*
  * The connection that the records which `context` opens are of. Until that is known, and for a
  * second context of one connection (TLS inside of TLS), it is one of its own, which only reads.
+ * What was read so is missing in the connection that it then turns out to be of.
  */
-static __noinline struct connection *opened_by(__u64 context)
+static __always_inline struct connection *opened_by(__u64 context, __u64 bytes)
 {
 	struct connection_key key = {.tgid = bpf_get_current_pid_tgid() >> 32, .ssl = context};
-	struct bound_socket *bound = just_received(key.tgid);
-	struct connection *connection;
-	__u64 *reader, id;
+	struct bound_socket *bound = received_last(key.tgid);
+	struct connection *connection, *own;
 
-	if (bound) {
-		id = bound->id;
-		bpf_map_update_elem(&aead_contexts, &id, &context, BPF_NOEXIST);
-		reader = bpf_map_lookup_elem(&aead_contexts, &id);
-		if (reader && *reader == context)
-			bpf_map_update_elem(&aead_readers, &key, bound, BPF_ANY);
+	if (bound)
+		learn_reader(&key, bound);
+	connection = known_reader(&key);
+	own = connection ? bpf_map_lookup_elem(&connections, &key) : connection_of(context, false);
+	if (!connection) {
+		if (own)
+			own->unjudged_bytes += bytes;
+		return own;
 	}
-	bound = bpf_map_lookup_elem(&aead_readers, &key);
-	if (bound) {
-		connection = bpf_map_lookup_elem(&connections, &bound->key);
-		if (connection && connection->id == bound->id)
-			return connection;
-		bpf_map_delete_elem(&aead_readers, &key);
+	if (own && own != connection) {
+		connection->lost_bytes[0] += own->unjudged_bytes;
+		own->unjudged_bytes = 0;
 	}
-	return connection_of(context, false);
+	return connection;
 }
 
 SEC("uretprobe")
@@ -253,7 +283,7 @@ int tls_opened(struct pt_regs *ctx)
 	bytes = content_bytes(call.out, bytes, call.head_bytes);
 	if (!bytes)
 		return 0;
-	connection = opened_by(call.context);
+	connection = opened_by(call.context, bytes);
 	if (!connection || is_muted(connection))
 		return 0;
 	emit_plaintext(connection, call.out, bytes, false);
