@@ -39,6 +39,7 @@ def port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@pytest.mark.every_loader
 @pytest.mark.parametrize("flags", [(), ("-no-pie",), ("-fcf-protection=none", "-O3")])
 def test_application_data_of_both_directions_is_of_one_connection(
     watch, tester, port, tmp_path, flags
