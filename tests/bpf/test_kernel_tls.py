@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 
 import pytest
-from agentsight_agent.bpf.kernel import HookKind, TlsHook
+from agentsight_agent.bpf.hooks import HookKind, TlsHook
 from agentsight_agent.bpf.objects import ProbeError
 from agentsight_agent.bpf.records import (
     ConnectionClosed,

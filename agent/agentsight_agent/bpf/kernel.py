@@ -6,7 +6,6 @@ closing its links may run in another thread than the rest.
 
 from __future__ import annotations
 
-import enum
 import select
 import struct
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from types import TracebackType
 from agentsight_agent.bpf import _drain
 from agentsight_agent.bpf.counters import KernelCounters, read_counters
 from agentsight_agent.bpf.exclusions import ExcludedProgram, Network, packed_network
+from agentsight_agent.bpf.hooks import GpuHook, GpuOperation, HookKind, TlsHook
 from agentsight_agent.bpf.libbpf import library
 from agentsight_agent.bpf.limits import (
     ClassLimit,
@@ -78,80 +78,10 @@ _SETTINGS = struct.Struct("<QQIIQ")
 _MIN_RING_BYTES = 256 << 10
 _MAX_ARGV_BYTES = 64 << 10
 _MAX_PAYLOAD_BYTES = 16 << 20
-
-
-class HookKind(enum.IntEnum):
-    """What the function at an offset is; the values are `enum tls_hook` of bpf/tls.h."""
-
-    # int f(SSL *, void *, int), returns the length
-    READ = 0
-    WRITE = 1
-    # int f(SSL *, void *, size_t, size_t *length), returns > 0 on success; also the internal
-    # functions ssl_read_internal and ssl_write_internal
-    READ_EX = 2
-    WRITE_EX = 3
-    # int f(SSL *, void *, size_t, uint64_t flags, size_t *length), else the same
-    WRITE_EX2 = 11
-    # ssize_t f(session, void *, size_t), returns the length
-    READ_LONG = 4
-    WRITE_LONG = 5
-    # PRInt32 f(PRFileDesc *, void *, PRInt32), only where TLS is a layer above the file
-    READ_LAYERED = 6
-    WRITE_LAYERED = 7
-    # the same with the flags of PR_Recv as fourth argument
-    RECEIVE_LAYERED = 14
-    # void f(SSL *), ends the connection
-    FREE = 16
-    # Go's crypto/tls: the entries of Read (and each RET of it), Write and Close
-    GO_READ = 32
-    GO_WRITE = 33
-    GO_READ_END = 34
-    GO_CLOSE = 35
-    # The AEAD of AWS-LC, below rustls: int EVP_AEAD_CTX_seal(…), _seal_scatter(…), _open(…)
-    AEAD_SEAL = 48
-    AEAD_SEAL_SCATTER = 49
-    AEAD_OPEN = 50
-
-
 _GO = frozenset({HookKind.GO_READ, HookKind.GO_WRITE, HookKind.GO_READ_END, HookKind.GO_CLOSE})
 _SEALING = frozenset({HookKind.AEAD_SEAL, HookKind.AEAD_SEAL_SCATTER})
-
-
-@dataclass(frozen=True, slots=True)
-class TlsHook:
-    """A function of a TLS library.
-
-    `offset` is a file offset inside the function, before its first instruction that changes an
-    argument register or the stack pointer.
-    """
-
-    kind: HookKind
-    offset: int
-
-
-class GpuOperation(enum.IntEnum):
-    """What a function of a CUDA library does; the values are `enum gpu_operation` of bpf/gpu.h."""
-
-    LAUNCH = 1
-    # f(to, from, bytes…)
-    COPY = 2
-    # f(address *, bytes…)
-    ALLOCATE = 3
-    FREE = 4
-    # Waits for the GPU.
-    SYNCHRONISE = 5
-
-
+# Added to the operation: a function of libcudart.
 _GPU_RUNTIME = 16
-
-
-@dataclass(frozen=True, slots=True)
-class GpuHook:
-    """A function of libcuda, or of libcudart (`runtime`); `offset` as in TlsHook."""
-
-    operation: GpuOperation
-    runtime: bool
-    offset: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from agentsight_core.errors import AgentSightError
 
-from agentsight_agent.bpf.kernel import GpuHook
+from agentsight_agent.bpf.hooks import GpuHook
 from agentsight_agent.enrich import procfs
 from agentsight_agent.gpu.library import gpu_hooks, is_gpu_library
 from agentsight_agent.tls.discovery import Identity, identify

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agentsight_agent.bpf.kernel import GpuHook, GpuOperation
+from agentsight_agent.bpf.hooks import GpuHook, GpuOperation
 from agentsight_agent.tls import emulated
 from agentsight_agent.tls.elf import Elf
 from agentsight_agent.tls.x86 import RDI, RDX, RSI

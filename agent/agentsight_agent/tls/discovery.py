@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from agentsight_agent.bpf.kernel import TlsHook
+from agentsight_agent.bpf.hooks import TlsHook
 from agentsight_agent.tls.elf import Elf, ElfError
 from agentsight_agent.tls.exported import exported_hooks
 from agentsight_agent.tls.golang import go_hooks, uses_go_tls

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agentsight_agent.bpf.kernel import HookKind, TlsHook
+from agentsight_agent.bpf.hooks import HookKind, TlsHook
 from agentsight_agent.tls import emulated
 from agentsight_agent.tls.elf import Elf
 from agentsight_agent.tls.x86 import RCX, RDI, RDX, RSI

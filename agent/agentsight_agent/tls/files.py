@@ -16,7 +16,7 @@ from typing import Protocol
 
 from agentsight_core.errors import AgentSightError
 
-from agentsight_agent.bpf.kernel import TlsHook
+from agentsight_agent.bpf.hooks import TlsHook
 from agentsight_agent.tls.discovery import Identity, TlsFile, identify, inspect
 from agentsight_agent.tls.reasons import Reason
 from agentsight_agent.tls.unread import UnreadProcess

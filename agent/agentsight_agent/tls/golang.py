@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agentsight_agent.bpf.kernel import HookKind, TlsHook
+from agentsight_agent.bpf.hooks import HookKind, TlsHook
 from agentsight_agent.tls.elf import EM_X86_64, Elf, Section
 from agentsight_agent.tls.reasons import Reason
 from agentsight_agent.tls.x86 import Kind, decode

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from agentsight_agent.bpf.kernel import HookKind, TlsHook
+from agentsight_agent.bpf.hooks import HookKind, TlsHook
 from agentsight_agent.tls import emulated
 from agentsight_agent.tls.elf import Elf, Symbol
 from agentsight_agent.tls.x86 import R8, RDI, RDX, RSI

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from agentsight_agent.bpf.kernel import HookKind, TlsHook
+from agentsight_agent.bpf.hooks import HookKind, TlsHook
 from agentsight_agent.tls import emulated
 from agentsight_agent.tls.elf import EM_X86_64, Elf, Symbol
 from agentsight_agent.tls.raised import errors_raised

@@ -14,7 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 
-from agentsight_agent.bpf.kernel import HookKind, TlsHook
+from agentsight_agent.bpf.hooks import HookKind, TlsHook
 from agentsight_agent.tls import emulated
 from agentsight_agent.tls.elf import EM_X86_64, Elf, Symbol
 from agentsight_agent.tls.raised import Raised, errors_raised

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from agentsight_agent.bpf.kernel import GpuOperation
+from agentsight_agent.bpf.hooks import GpuOperation
 from agentsight_agent.gpu.attachments import GpuAttachments
 
 SOURCE = Path(__file__).parents[3] / "bpf" / "testers" / "libcuda.c"

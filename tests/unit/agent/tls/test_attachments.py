@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from agentsight_agent.bpf.kernel import TlsHook
+from agentsight_agent.bpf.hooks import TlsHook
 from agentsight_agent.tls import files
 from agentsight_agent.tls.attachments import Attachments, AttachmentSettings
 from agentsight_agent.tls.discovery import TlsFile, inspect

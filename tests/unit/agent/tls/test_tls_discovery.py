@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from agentsight_agent.bpf.kernel import HookKind
+from agentsight_agent.bpf.hooks import HookKind
 from agentsight_agent.tls.discovery import TlsFile, Unhookable, inspect
 from agentsight_agent.tls.elf import Elf, ElfError
 from agentsight_agent.tls.reasons import Reason
