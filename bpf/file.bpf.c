@@ -470,12 +470,16 @@ static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, lo
 static __always_inline bool is_of_no_interest(__u64 number)
 {
 	switch (number) {
+	case __NR_access:
 	case __NR_brk:
 	case __NR_clock_nanosleep:
 	case __NR_epoll_pwait:
 	case __NR_epoll_wait:
+	case __NR_faccessat:
+	case __NR_faccessat2:
 	case __NR_fstat:
 	case __NR_futex:
+	case __NR_getdents64:
 	case __NR_getpid:
 	case __NR_getppid:
 	case __NR_gettid:
@@ -488,10 +492,13 @@ static __always_inline bool is_of_no_interest(__u64 number)
 	case __NR_newfstatat:
 	case __NR_poll:
 	case __NR_ppoll:
+	case __NR_readlink:
+	case __NR_readlinkat:
 	case __NR_rt_sigaction:
 	case __NR_rt_sigprocmask:
 	case __NR_sched_yield:
 	case __NR_stat:
+	case __NR_statx:
 	case __NR_wait4:
 		return true;
 	}

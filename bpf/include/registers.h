@@ -47,9 +47,11 @@ enum {
 	__NR_dup2,
 	__NR_fork,
 	__NR_vfork,
+	__NR_access,
 	__NR_epoll_wait,
 	__NR_lstat,
 	__NR_poll,
+	__NR_readlink,
 	__NR_stat,
 };
 
