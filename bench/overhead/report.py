@@ -24,9 +24,9 @@ from round to round. `none` is what the work takes without a tracer. *Added CPU*
 watched program and its children, per unit: an event of a stream, a write and a read, a file, an
 object file, a request. *Captured* is plaintext against what the client itself counted (of streams
 it counts bodies only, without heads and framing); bodies of no LLM call, as those of the flat-out
-client, are captured, framed and counted, and not given on. *Tracer CPU* is that of the tracer while
-the work is done; what it does afterwards is in the bars, less what it takes when nothing is done.
-Our agent publishes to a bus on the same machine.
+client, are captured, framed and counted, and not given on. The flat-out client and its server share
+a CPU. *Tracer CPU* is that of the tracer while the work is done; what it does afterwards is in the
+bars, less what it takes when nothing is done. Our agent publishes to a bus on the same machine.
 """
 _COLUMNS = (
     "| workload | tracer | wall | added wall | added CPU/unit | captured | events | lost "
@@ -175,7 +175,9 @@ def _flat_bars(mine: Mapping[str, Sequence[Pair]], pairs: Pairs) -> list[str]:
         if (name, "upstream") in pairs:
             theirs = _median(added_unit_ns, pairs[name, "upstream"])
             ratio = _median(added_unit_ns, mine[name]) / theirs
-            lines.append(_bar(f"{name}: added per pair / upstream's", ratio, 0.25, "{:.2f}"))
+            kept = 100 * _median(captured, pairs[name, "upstream"])
+            what = f"{name}: added per pair / upstream's, which captured {kept:.0f} %"
+            lines.append(_bar(what, ratio, 0.25, "{:.2f}"))
     return lines
 
 
