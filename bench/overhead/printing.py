@@ -73,8 +73,10 @@ class Printing:
         def settled() -> bool:
             nonlocal before
             assert process.poll() is None, self.text(name, "err").decode()
-            links = Path(f"/proc/{process.pid}/fd").iterdir()
-            now = [str(link.readlink()) for link in links]
+            try:
+                now = [str(link.readlink()) for link in Path(f"/proc/{process.pid}/fd").iterdir()]
+            except FileNotFoundError:
+                return False  # one was closed meanwhile: it is still at work
             same, before = len(now) == len(before), now
             time.sleep(QUIET_S)
             return same and any("eventpoll" in link for link in now)
