@@ -106,7 +106,10 @@ static __always_inline void close_file(struct descriptor *key)
 		let_go_descriptor(key->tgid);
 }
 
-/* Make an entry; `flags` as of bpf_map_update_elem. NULL and counted if there is no room for it. */
+/*
+ * Make an entry; `flags` as of bpf_map_update_elem. NULL if there is one already, or, counted, no
+ * room for it.
+ */
 static __always_inline struct open_file *hold_file(struct descriptor *key,
 						   const struct open_file *file, __u64 flags)
 {
@@ -114,7 +117,7 @@ static __always_inline struct open_file *hold_file(struct descriptor *key,
 		return NULL;
 	if (bpf_map_update_elem(&open_files, key, file, flags)) {
 		let_go_descriptor(key->tgid);
-		if (flags == BPF_ANY)
+		if (!bpf_map_lookup_elem(&open_files, key))
 			COUNT(CLASS_FILE, map_full, 1);
 		return NULL;
 	}
