@@ -85,7 +85,7 @@ class Effects:
             opened.directory = process.directory(directory)
         if opened.result >= 0:
             whole = _joined(opened.directory, path)
-            process.keep(opened.result, OpenFile(whole, record.time_ns))
+            process.descriptors.put(opened.result, OpenFile(whole, record.time_ns))
         return [process_effect(event)]
 
     def _close(self, record: TraceRecord) -> list[Item] | Unused:
@@ -109,17 +109,25 @@ class Effects:
             closed.opened_boot_ns = opened.opened_ns
         return [process_effect(event)]
 
-    def _change(self, record: TraceRecord) -> list[Item] | Unused:
-        call, path = (_text(text) for text in record.texts)
-        directory, mode, result, error = record.numbers
+    def _begun_change(self, record: TraceRecord) -> pb.Event | None:
+        """Return an event with what all changes have; None: the call is not known."""
+        call, path = (_text(text) for text in record.texts[:2])
         operation = _CHANGES.get(call)
         if operation is None:
-            return Unused("call that is not known")
-        process = self._processes.find(record.pid, record.time_ns)
+            return None
         event = self.event(record)
+        event.file_changed.operation, event.file_changed.path = operation, path
+        event.file_changed.result = min(_result(*record.numbers[-2:]), 0)
+        return event
+
+    def _change(self, record: TraceRecord) -> list[Item] | Unused:
+        event = self._begun_change(record)
+        if event is None:
+            return Unused("call that is not known")
+        call, path = (_text(text) for text in record.texts)
+        directory, mode, _, _ = record.numbers
+        process = self._processes.find(record.pid, record.time_ns)
         change = event.file_changed
-        change.operation, change.path = operation, path
-        change.result = min(_result(result, error), 0)
         if not path.startswith("/"):
             change.directory = process.directory(directory)
         if call == "unlinkat" and mode & _AT_REMOVEDIR:
@@ -132,18 +140,16 @@ class Effects:
         return [process_effect(event)]
 
     def _name(self, record: TraceRecord) -> list[Item] | Unused:
-        call, old, new = (_text(text) for text in record.texts)
-        directory, to_directory, result, error = record.numbers
-        operation = _CHANGES.get(call)
-        if operation is None:
+        event = self._begun_change(record)
+        if event is None:
             return Unused("call that is not known")
+        _, old, new = (_text(text) for text in record.texts)
+        directory, to_directory, _, _ = record.numbers
         process = self._processes.find(record.pid, record.time_ns)
-        event = self.event(record)
         change = event.file_changed
-        change.operation, change.path, change.new_path = operation, old, new
-        change.result = min(_result(result, error), 0)
+        change.new_path = new
         # What a symbolic link says begins nowhere.
-        if not old.startswith("/") and operation != pb.FILE_OPERATION_SYMLINK_MADE:
+        if not old.startswith("/") and change.operation != pb.FILE_OPERATION_SYMLINK_MADE:
             change.directory = process.directory(directory)
         if not new.startswith("/"):
             change.new_directory = process.directory(to_directory)
@@ -163,7 +169,7 @@ class Effects:
         made.error = 0 if found == errno.EINPROGRESS else found
         if not made.error and 0 <= fd <= _MAX_FD:
             process = self._processes.find(record.pid, record.time_ns)
-            process.keep(fd, OpenSocket(self._sockets, *peer, record.time_ns))
+            process.descriptors.put(fd, OpenSocket(self._sockets, *peer, record.time_ns))
         return [process_effect(event)]
 
     def _signal(self, record: TraceRecord) -> list[Item]:

@@ -5,7 +5,11 @@ Pure and bounded. Must not build items.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
+
+from agentsight_agent.backends.traces.newest import Newest
+from agentsight_agent.backends.traces.reader import TraceAccount
 
 # Processes, and descriptors of one, of which more is not kept: the oldest go.
 _MAX_PROCESSES = 65_536
@@ -37,18 +41,11 @@ class Process:
     """One process, as far as the trace has told."""
 
     start_ns: int
+    descriptors: Newest[int, OpenFile | OpenSocket]
     # "" = it was not told yet
     cwd: str = ""
-    descriptors: dict[int, OpenFile | OpenSocket] = field(default_factory=dict)
     # The last signal that was sent to it.
     signal: int = 0
-
-    def keep(self, fd: int, opened: OpenFile | OpenSocket) -> None:
-        """Take note of what a descriptor is."""
-        self.descriptors.pop(fd, None)
-        self.descriptors[fd] = opened
-        if len(self.descriptors) > _MAX_DESCRIPTORS:
-            del self.descriptors[next(iter(self.descriptors))]
 
     def directory(self, fd: int) -> str:
         """Return where a relative path of a call begins, "" if that is not known."""
@@ -61,16 +58,17 @@ class Process:
 class Processes:
     """The processes that live."""
 
-    def __init__(self) -> None:
-        self._live: dict[int, Process] = {}
+    def __init__(self, account: TraceAccount) -> None:
+        self._forgotten = partial(account.forget, "descriptor, more than are followed")
+        forgotten = partial(account.forget, "process, more than are followed")
+        self._live: Newest[int, Process] = Newest(_MAX_PROCESSES, forgotten)
 
     def find(self, pid: int, time_ns: int) -> Process:
         """Return a process; one that was not known begins at `time_ns`."""
         process = self._live.get(pid)
         if process is None:
-            process = self._live[pid] = Process(time_ns)
-            if len(self._live) > _MAX_PROCESSES:
-                del self._live[next(iter(self._live))]
+            process = Process(time_ns, Newest(_MAX_DESCRIPTORS, self._forgotten))
+            self._live.put(pid, process)
         return process
 
     def fork(self, parent: int, child: int, time_ns: int) -> None:
@@ -78,7 +76,8 @@ class Processes:
         above = self.find(parent, time_ns)
         self._live.pop(child, None)
         process = self.find(child, time_ns)
-        process.cwd, process.descriptors = above.cwd, dict(above.descriptors)
+        process.cwd = above.cwd
+        process.descriptors.update(above.descriptors)
 
     def remove(self, pid: int) -> None:
         """Forget a process that has ended."""

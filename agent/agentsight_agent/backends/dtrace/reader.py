@@ -50,7 +50,7 @@ class DtraceReader:
         self._lines = LineReader()
         self._order: Ordering[TraceRecord] = Ordering(_WINDOW_NS, _MAX_WAITING)
         self._begun = False
-        self._processes = Processes()
+        self._processes = Processes(self.account)
         self._plaintext = Plaintext()
         self._effects = Effects(self._processes)
         # Of files, connections and signals the effects.

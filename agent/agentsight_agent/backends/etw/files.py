@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from functools import partial
 
 from agentsight_core.pb import events_pb2 as pb
 
 from agentsight_agent.backends.etw.events import EtwEvent
 from agentsight_agent.backends.items import process_effect
-from agentsight_agent.backends.traces.reader import Unused
+from agentsight_agent.backends.traces.newest import Newest
+from agentsight_agent.backends.traces.reader import TraceAccount, Unused
 from agentsight_agent.bpf.records import Item
 
 GUID = "edd08927-9cc4-4e65-b970-c2560fb5c289"
@@ -21,6 +23,7 @@ GUID = "edd08927-9cc4-4e65-b970-c2560fb5c289"
 # Events: 12 Create, 14 Close, 15 Read, 16 Write, 24 OperationEnd, 26 DeletePath, 27 RenamePath,
 # 28 SetLinkPath, 30 CreateNewFile
 _READ, _DELETE_PATH, _RENAME_PATH = 15, 26, 27
+_NO_END = "file operation without its end"
 _MAX_WAITING = 4096
 _MAX_OBJECTS = 65_536
 # CreateOptions: the disposition in the highest byte, options in the others (NtCreateFile).
@@ -70,9 +73,12 @@ class _Waiting:
 class Files:
     """The files that are open and the operations that are not finished."""
 
-    def __init__(self) -> None:
-        self._objects: dict[int, _Object] = {}
-        self._waiting: dict[int, _Waiting] = {}
+    def __init__(self, account: TraceAccount) -> None:
+        self._account = account
+        forgotten = partial(account.forget, "file, more than are followed")
+        self._objects: Newest[int, _Object] = Newest(_MAX_OBJECTS, forgotten)
+        without_end = partial(account.forget, _NO_END)
+        self._waiting: Newest[int, _Waiting] = Newest(_MAX_WAITING, without_end)
         self._opened = 0
 
     def take(self, event: EtwEvent, told: pb.Event) -> list[Item] | Unused:
@@ -95,11 +101,11 @@ class Files:
                 return self._close(event, told)
         return Unused("operation on files without an event")
 
-    def close(self) -> int:
-        """Return how many operations have no end in the trace."""
-        count = len(self._waiting)
+    def close(self) -> None:
+        """Count the operations that have no end in the trace."""
+        if self._waiting:
+            self._account.forget(_NO_END, len(self._waiting))
         self._waiting.clear()
-        return count
 
     def _create(self, event: EtwEvent, told: pb.Event) -> None:
         options = event.needed("CreateOptions")
@@ -126,11 +132,7 @@ class Files:
         self._wait(event, _Waiting(told))
 
     def _wait(self, event: EtwEvent, waiting: _Waiting) -> None:
-        irp = event.needed("Irp")
-        self._waiting.pop(irp, None)
-        self._waiting[irp] = waiting
-        if len(self._waiting) > _MAX_WAITING:
-            del self._waiting[next(iter(self._waiting))]
+        self._waiting.put(event.needed("Irp"), waiting)
 
     def _end(self, event: EtwEvent) -> list[Item] | Unused:
         status = event.needed("Status") & 0xFFFFFFFF
@@ -146,10 +148,7 @@ class Files:
         if not error:
             self._opened += 1
             opened = _Object(self._opened, told.file_opened.path, told.boot_ns)
-            self._objects.pop(waiting.key, None)
-            self._objects[waiting.key] = opened
-            if len(self._objects) > _MAX_OBJECTS:
-                del self._objects[next(iter(self._objects))]
+            self._objects.put(waiting.key, opened)
         told.file_opened.result = error or self._opened
         return [process_effect(told)]
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import partial
 
 from agentsight_core.pb import events_pb2 as pb
 
 from agentsight_agent.backends.etw.events import EtwEvent, MalformedEventError, number
 from agentsight_agent.backends.items import process_effect
-from agentsight_agent.backends.traces.reader import Unused
+from agentsight_agent.backends.traces.newest import Newest
+from agentsight_agent.backends.traces.reader import TraceAccount, Unused
 from agentsight_agent.bpf.records import Item
 
 GUID = "7dd42a49-5329-4832-8dfd-43d979153a88"
@@ -38,8 +40,9 @@ class _Connection:
 class Network:
     """The connections that are open."""
 
-    def __init__(self) -> None:
-        self._open: dict[_Key, _Connection] = {}
+    def __init__(self, account: TraceAccount) -> None:
+        forgotten = partial(account.forget, "connection, more than are followed")
+        self._open: Newest[_Key, _Connection] = Newest(_MAX_CONNECTIONS, forgotten)
         self._count = 0
 
     def take(self, event: EtwEvent, told: pb.Event) -> list[Item] | Unused:
@@ -91,9 +94,8 @@ class Network:
         found = self._open.get(key)
         if found is None:
             self._count += 1
-            found = self._open[key] = _Connection(self._count, time_ns)
-            if len(self._open) > _MAX_CONNECTIONS:
-                del self._open[next(iter(self._open))]
+            found = _Connection(self._count, time_ns)
+            self._open.put(key, found)
         return found
 
 

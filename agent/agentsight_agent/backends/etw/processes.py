@@ -6,12 +6,15 @@ Logger has. A process that both tell of is taken from the one that was first. Pu
 
 from __future__ import annotations
 
+from functools import partial
+
 from agentsight_core.pb import events_pb2 as pb
 
 from agentsight_agent.backends.etw.command_line import split_command_line
 from agentsight_agent.backends.etw.events import EtwEvent, MalformedEventError
 from agentsight_agent.backends.items import process_record
-from agentsight_agent.backends.traces.reader import Unused
+from agentsight_agent.backends.traces.newest import Newest
+from agentsight_agent.backends.traces.reader import TraceAccount, Unused
 from agentsight_agent.bpf.records import Item
 
 GUID = "22fb2cd6-0e7b-422b-a0c7-2fad1fd0e716"
@@ -27,9 +30,10 @@ _MAX_PROCESSES = 65_536
 class Processes:
     """The processes that live."""
 
-    def __init__(self) -> None:
+    def __init__(self, account: TraceAccount) -> None:
+        forgotten = partial(account.forget, "process, more than are followed")
         # When they began.
-        self._live: dict[int, int] = {}
+        self._live: Newest[int, int] = Newest(_MAX_PROCESSES, forgotten)
 
     def take(self, event: EtwEvent, told: pb.Event) -> list[Item] | Unused:
         """Return the items of an event; `told` has no body. Raises MalformedEventError."""
@@ -47,9 +51,7 @@ class Processes:
             return self._ended(event, told)
         if pid in self._live:
             return Unused("process that is known")
-        self._live[pid] = told.boot_ns
-        if len(self._live) > _MAX_PROCESSES:
-            del self._live[next(iter(self._live))]
+        self._live.put(pid, told.boot_ns)
         told.process_executed.already_running = kind == _RUNNING
         return [_started(event, told)]
 

@@ -44,9 +44,9 @@ class EtwReader:
         self._root_pid = root_pid
         self._splitter = EventSplitter()
         self._clock = TraceClock()
-        self._processes = Processes()
-        self._files = files.Files()
-        self._network = network.Network()
+        self._processes = Processes(self.account)
+        self._files = files.Files(self.account)
+        self._network = network.Network(self.account)
 
     def is_root(self, event: pb.Event) -> bool:
         """Say whether it is the process that was asked for, or else an agent."""
@@ -62,9 +62,7 @@ class EtwReader:
     def close(self) -> list[Item]:
         """Count what never ended."""
         items = [item for element in self._splitter.close() for item in self._element(element)]
-        if unfinished := self._files.close():
-            self.account.lose("file operation without its end", unfinished)
-            self.account.read -= unfinished
+        self._files.close()
         return items
 
     def _element(self, element: str | None) -> list[Item]:

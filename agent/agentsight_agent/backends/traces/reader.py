@@ -35,6 +35,11 @@ class TraceAccount:
         """Count records that are missing."""
         self.lost[reason] = self.lost.get(reason, 0) + count
 
+    def forget(self, reason: str, count: int = 1) -> None:
+        """Count records that had been read and of which nothing comes any more."""
+        self.read -= count
+        self.lose(reason, count)
+
 
 @dataclass(frozen=True, slots=True)
 class Unused:

@@ -201,3 +201,15 @@ def test_a_later_version_is_refused() -> None:
     text = output().text.replace(" 1 1767", " 2 1767") + "@exit 9 1 1 1 0\n"
     assert read(text, reader) == []
     assert reader.account.lost == {"of version 2": 1, "before the begin": 1}
+
+
+def test_processes_beyond_those_that_can_be_followed_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agentsight_agent.backends.dtrace.processes._MAX_PROCESSES", 2)
+    out = output()
+    for number in range(5):
+        out.execute((3 + number) * SECOND, PID + number, 1, [b"a"])
+    reader = DtraceReader()
+    assert len(read(out.text, reader)) == 5
+    assert reader.account.lost == {"process, more than are followed": 3}

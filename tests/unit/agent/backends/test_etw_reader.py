@@ -238,3 +238,28 @@ def test_broken_events_cost_nothing_but_themselves() -> None:
     text = "".join(f"{one}{good}" for one in broken)
     assert len(read(text, reader)) == len(broken)
     assert reader.account.lost == {"malformed": len(broken)}
+
+
+def test_what_is_more_than_can_be_followed_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentsight_agent.backends.etw.files._MAX_WAITING", 2)
+    monkeypatch.setattr("agentsight_agent.backends.etw.network._MAX_CONNECTIONS", 2)
+    reader = EtwReader()
+    opening = {"FileObject": "0xA", "CreateOptions": "0x5000060"}
+    told = [file(12, irp, FileName=f"\\{irp}", **opening) for irp in range(3)]
+    told += [tcp(12, sport=port) for port in range(5)]
+    events(*told, file(24, 2, Status="0x0"), reader=reader)
+    # Of the openings one had to go and one has no end.
+    assert reader.account.lost == {
+        "file operation without its end": 2,
+        "connection, more than are followed": 3,
+    }
+    assert reader.account.read == len(told) + 1 - 5
+
+
+def test_a_connection_that_is_made_again_is_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentsight_agent.backends.etw.network._MAX_CONNECTIONS", 2)
+    reader = EtwReader()
+    made = [tcp(12, sport=port) for port in (1, 2, 1, 3)]
+    found = events(*made, tcp(10, sport=1, size=7), tcp(13, sport=1), reader=reader)
+    assert found[-1].net_closed.sent_bytes == 7
+    assert reader.account.lost == {"connection, more than are followed": 1}
