@@ -13,6 +13,7 @@ from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.telemetry.ledger import Stage
 
 from agentsight_agent.bpf.limits import Rate
+from agentsight_agent.process_events import process_event
 from agentsight_agent.sessions.session import Session
 
 # Names of the kernel side's classes to those of the configuration.
@@ -108,12 +109,6 @@ class LimitAccount:
             limited.ended = True
             limited.over_rate = now.over_rate - before.over_rate
             limited.not_sampled = now.not_sampled - before.not_sampled
-        pid = session.root_pid
-        return pb.Event(
-            boot_ns=boot_ns,
-            wall_ns=boot_ns + self.wall_offset_ns,
-            session=session.id,
-            pid=pid,
-            tid=pid,
-            capture_limited=limited,
-        )
+        event = process_event(boot_ns, self.wall_offset_ns, session.id, session.root_pid)
+        event.capture_limited.CopyFrom(limited)
+        return event

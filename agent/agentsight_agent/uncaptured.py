@@ -12,6 +12,7 @@ from agentsight_core.pb import events_pb2 as pb
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from agentsight_agent.process_events import process_event
 from agentsight_agent.tls.unread import UnreadProcess
 
 _STAGE = "tls"
@@ -55,5 +56,6 @@ def late_event(pid: int, session: int, boot_ns: int, wall_offset_ns: int) -> pb.
 
 def _event(lost: pb.Lost, session: int, pid: int, boot_ns: int, wall_offset_ns: int) -> pb.Event:
     lost.stage, lost.unit, lost.count, lost.first_boot_ns = _STAGE, _UNIT, 1, boot_ns
-    wall_ns = boot_ns + wall_offset_ns
-    return pb.Event(boot_ns=boot_ns, wall_ns=wall_ns, session=session, pid=pid, tid=pid, lost=lost)
+    event = process_event(boot_ns, wall_offset_ns, session, pid)
+    event.lost.CopyFrom(lost)
+    return event

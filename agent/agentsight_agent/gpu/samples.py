@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from agentsight_core.pb import events_pb2 as pb
 
+from agentsight_agent.process_events import process_event
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -54,14 +56,9 @@ class SampleEvents:
                 shares=[_share(device, pid) for device in devices if pid in device.shares],
                 interval_ns=boot_ns - before.get(pid, boot_ns),
             )
-            yield pb.Event(
-                boot_ns=boot_ns,
-                wall_ns=boot_ns + wall_offset_ns,
-                session=session,
-                pid=pid,
-                tid=pid,
-                gpu_sampled=sampled,
-            )
+            event = process_event(boot_ns, wall_offset_ns, session, pid)
+            event.gpu_sampled.CopyFrom(sampled)
+            yield event
 
 
 def _share(device: DeviceSample, pid: int) -> pb.GpuShare:

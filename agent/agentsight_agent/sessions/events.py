@@ -13,6 +13,7 @@ from agentsight_agent.enrich.boot import Node
 from agentsight_agent.enrich.container_state import NONE, Container
 from agentsight_agent.enrich.mounts import Place
 from agentsight_agent.enrich.procfs import Process
+from agentsight_agent.process_events import process_event
 from agentsight_agent.sessions.session import Session
 
 
@@ -89,8 +90,7 @@ class SessionEvents:
         return event
 
     def _event(self, boot_ns: int, session: int, pid: int) -> pb.Event:
-        wall_ns = boot_ns + self.wall_offset_ns
-        return pb.Event(boot_ns=boot_ns, wall_ns=wall_ns, session=session, pid=pid, tid=pid)
+        return process_event(boot_ns, self.wall_offset_ns, session, pid)
 
 
 def _container(container: Container) -> pb.Container | None:
