@@ -135,11 +135,8 @@ class Agent:
         Raises ProbeError with what to do when the kernel does not take them.
         """
         self._kernel = Kernel(self._settings.kernel)
-        self._kernel.set_limits(self._settings.limits)
-        self._kernel.set_paths(self._settings.paths)
         filters = Filters(self._settings.include, self._settings.exclude)
-        self._kernel.exclude_programs(filters.programs)
-        self._kernel.exclude_peers(self._settings.hosts.excluded_networks)
+        self._set_filters(self._settings, filters)
         self._offset_ns = wall_offset_ns()
         self._limits = LimitAccount(self._kernel, self._ledger.stage("limits", "decisions"))
         self._limits.wall_offset_ns = self._offset_ns
@@ -244,16 +241,20 @@ class Agent:
             self._pipeline.publish(self._tracker.set_filters(filters, boot_ns()))
         self._kernel.set_discover(settings.kernel.discover)
         self._kernel.watch_network(settings.kernel.network)
-        self._kernel.set_limits(settings.limits)
-        self._kernel.set_paths(settings.paths)
-        self._kernel.exclude_programs(filters.programs)
-        self._kernel.exclude_peers(settings.hosts.excluded_networks)
+        self._set_filters(settings, filters)
         self._connections.apply(settings.http, promote=settings.promote, hosts=settings.hosts)
         self._streams.output = settings.output_bytes > 0
         self._settings = settings
         if rules_changed:
             self._pipeline.publish(self._tracker.begin_running(boot_ns()))
         self._watch_calls()
+
+    def _set_filters(self, settings: AgentSettings, filters: Filters) -> None:
+        """Tell the kernel side what it can leave out by itself."""
+        self._kernel.set_limits(settings.limits)
+        self._kernel.set_paths(settings.paths)
+        self._kernel.exclude_programs(filters.programs)
+        self._kernel.exclude_peers(settings.hosts.excluded_networks)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Drain until `stop` is set."""
