@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -14,8 +15,9 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import httpx2
@@ -31,7 +33,7 @@ DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 # Of Prometheus, so that a window has enough points on a busy machine.
 SCRAPE_S = 2
 WINDOWS = {"$__rate_interval": "60s", "$__range": "5m", "$job": ".+", "$instance": ".+"}
-PATIENCE_S = 120
+PATIENCE_S = 240
 # A scenario beside those of the demo: a tool that connects, renames and ends by a signal, one that
 # fails, and a request that the server refuses.
 COMMAND = (
@@ -203,7 +205,12 @@ async def run_agent(folder: Path, name: str, jobs: list[Path], environment: dict
             stderr=log,
             env=environment,
         )
-        return await process.wait()
+        try:
+            return await process.wait()
+        finally:
+            if process.returncode is None:  # Nobody waits any more.
+                process.kill()
+                await process.wait()
 
 
 def queries() -> dict[tuple[str, str, str], str]:
@@ -217,8 +224,53 @@ def queries() -> dict[tuple[str, str, str], str]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the system watches in this test: all that any panel shows, faults too."""
+
+    folder: Path
+    known: list[Path]
+    effects: Path
+    refused: Path
+    gpu: Path
+    environment: dict[str, str]
+
+    async def go_on(self, up: RunningUp) -> NoReturn:
+        """Do all of it again and again: a rate needs a series that was scraped before it grew."""
+        for number in itertools.count():
+            folder = self.folder / f"round{number}"
+            folder.mkdir()
+            await self._once(folder, up)
+
+    async def _once(self, folder: Path, up: RunningUp) -> None:
+        assert await run_agent(folder, "known", self.known, self.environment) == 0
+        await run_agent(folder, "effects", [self.effects], self.environment)
+        assert await run_agent(folder, "refused", [self.refused], self.environment) != 0
+        # What an agent that is killed in the middle of work had not published is told as lost.
+        async with asyncio.TaskGroup() as both:
+            work = both.create_task(run_agent(folder, "again", self.known, self.environment))
+            await up.kill("agent")
+        assert work.result() == 0
+        write_targets(self.folder / "targets.json", up)
+        assert await run_agent(folder, "gpu-work", [self.gpu], self.environment) == 0
+
+
+def prepare_work(folder: Path, jobs: Path) -> dict[str, Any]:
+    """Write the scenarios that the server of `jobs` answers, and one that it refuses."""
+    demo = sorted((EXAMPLES / "scenarios").glob("*.json"))
+    known = [jobs / path.name for path in demo]
+    for path, copy in zip(demo, known, strict=True):
+        copy.write_bytes(path.read_bytes())
+    files = {"effects": jobs / "effects.json", "gpu": jobs / "gpu.json"}
+    files["refused"] = folder / "refused.json"
+    files["effects"].write_text(json.dumps(EFFECTS))
+    files["gpu"].write_text(json.dumps(gpu_scenario(folder / "gpu")))
+    files["refused"].write_text(json.dumps(REFUSED))
+    return {"known": known, **files}
+
+
 async def without_data(metrics: Prometheus) -> list[str]:
-    """Ask until every panel shows something; return those that never did."""
+    """Ask until every panel has shown something; return those that never did."""
     waiting = queries()
     end = time.monotonic() + PATIENCE_S
     while waiting and time.monotonic() < end:
@@ -230,19 +282,11 @@ async def without_data(metrics: Prometheus) -> list[str]:
 
 
 async def test_no_panel_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = tmp_path / "gpu"
+    gpu, jobs = tmp_path / "gpu", tmp_path / "jobs"
     gpu.mkdir()
-    make_gpu(gpu, monkeypatch)
-    jobs = tmp_path / "jobs"
     jobs.mkdir()
-    demo = sorted((EXAMPLES / "scenarios").glob("*.json"))
-    known = [jobs / path.name for path in demo]
-    for path, copy in zip(demo, known, strict=True):
-        copy.write_bytes(path.read_bytes())
-    (jobs / "effects.json").write_text(json.dumps(EFFECTS))
-    (jobs / "gpu.json").write_text(json.dumps(gpu_scenario(gpu)))
-    refused = tmp_path / "refused.json"
-    refused.write_text(json.dumps(REFUSED))
+    make_gpu(gpu, monkeypatch)
+    files = prepare_work(tmp_path, jobs)
     async with running_etcd(tmp_path / "etcd", 1, tls=True) as etcd:
         tls = etcd.settings.tls
         assert tls is not None
@@ -257,17 +301,16 @@ async def test_no_panel_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             llm_server(tmp_path, jobs) as environment,
             prometheus(tmp_path, up) as metrics,
         ):
-            assert await run_agent(tmp_path, "first", known, environment) == 0
-            await run_agent(tmp_path, "effects", [jobs / "effects.json"], environment)
-            # Once more: a rate needs a series that was there before it grew.
-            assert await run_agent(tmp_path, "second", known, environment) == 0
-            # The fault of the panels that show what failed.
-            assert await run_agent(tmp_path, "refused", [refused], environment) != 0
-            # The fault of the panels that show what was lost: an agent that is killed tells of it.
-            await up.kill("agent")
-            write_targets(tmp_path / "targets.json", up)
-            assert await run_agent(tmp_path, "gpu-work", [jobs / "gpu.json"], environment) == 0
-            empty = await without_data(metrics)
+            work = Work(tmp_path, environment=environment, **files)
+            going = asyncio.create_task(work.go_on(up))
+            asking = asyncio.create_task(without_data(metrics))
+            await asyncio.wait({going, asking}, return_when=asyncio.FIRST_COMPLETED)
+            if going.done():
+                asking.cancel()
+                await going
+            empty = await asking
+            going.cancel()
+            await asyncio.wait({going})
             marks = await metrics.get(
                 "/api/v1/query_exemplars?start=0&end=4000000000"
                 "&query=gen_ai_client_inference_duration_seconds_bucket"
