@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -121,7 +121,7 @@ class Agent:
         # Looking for TLS code reads big files: it has a thread of its own, and one job at a time.
         self._seeker = ThreadPoolExecutor(1, thread_name_prefix="seeker")
         # Gives when something is to be looked at next.
-        self._seeking: asyncio.Future[int] | None = None
+        self._seeking: Future[int] | None = None
         self._to_seek: list[Callable[[], None]] = []
         self._next_look_ns = 0
         self._next_flush_ns = 0
@@ -282,7 +282,8 @@ class Agent:
                 job()
             return min(self._attachments.due(now_ns), self._gpu.due(now_ns))
 
-        self._seeking = asyncio.get_running_loop().run_in_executor(self._seeker, work)
+        # Not through the loop, which would be woken by its end: it is asked for at the next turn.
+        self._seeking = self._seeker.submit(work)
 
     def _unseen(self, now_ns: int) -> Iterator[pb.Event]:
         """Yield what the other thread found out about processes of sessions that are not read."""

@@ -54,19 +54,19 @@ class GpuAttachments:
         self._own_mounts = procfs.mount_namespace("self", proc)
         # Files that were looked at; None: nothing to hook, or it could not be.
         self._links: dict[Identity, GpuLink | None] = {}
-        self._looks: list[tuple[int, int]] = []
+        # (when, process, how many looks it had)
+        self._looks: list[tuple[int, int, int]] = []
         self.users: frozenset[int] = frozenset()
 
     def start(self, now_ns: int) -> None:
         """Look, when `due` is called next, at all that runs."""
         for pid in procfs.pids(self._proc):
-            heapq.heappush(self._looks, (now_ns, pid))
+            heapq.heappush(self._looks, (now_ns, pid, len(_LOOKS_AFTER_NS)))
 
     def on_exec(self, pid: int, now_ns: int) -> None:
         """Process `pid` has begun a program: look at its libraries when it has loaded them."""
         self.on_exit(pid)
-        for wait_ns in _LOOKS_AFTER_NS:
-            heapq.heappush(self._looks, (now_ns + wait_ns, pid))
+        self._look_later(pid, 0, now_ns)
 
     def on_exit(self, pid: int) -> None:
         """Process `pid`, or its program, is gone."""
@@ -76,16 +76,27 @@ class GpuAttachments:
     def due(self, now_ns: int) -> int:
         """Take the looks whose time has come; return when the next one is."""
         while self._looks and self._looks[0][0] <= now_ns:
-            self.look(heapq.heappop(self._looks)[1])
+            _, pid, taken = heapq.heappop(self._looks)
+            if self.look(pid):
+                self._look_later(pid, taken + 1, now_ns)
         return self._looks[0][0] if self._looks else _NEVER_NS
 
-    def look(self, pid: int) -> None:
-        """Set hooks in the CUDA libraries that process `pid` has mapped."""
-        foreign = procfs.mount_namespace(pid, self._proc) != self._own_mounts
-        for mapping in mapped_code(pid, self._proc) or ():
+    def look(self, pid: int) -> bool:
+        """Set hooks in the CUDA libraries that process `pid` has mapped; False when it is gone."""
+        mappings = mapped_code(pid, self._proc)
+        for mapping in mappings or ():
             if is_gpu_library(mapping.path.rpartition("/")[2]):
                 self.users |= {pid}
+                foreign = procfs.mount_namespace(pid, self._proc) != self._own_mounts
                 self._hook(openable_path(pid, mapping, foreign=foreign, proc=self._proc))
+        return mappings is not None
+
+    def _look_later(self, pid: int, taken: int, now_ns: int) -> None:
+        after = _LOOKS_AFTER_NS
+        if taken < len(after):
+            # The times count from the start, `now_ns` is the time of the look before.
+            wait_ns = after[taken] - (after[taken - 1] if taken else 0)
+            heapq.heappush(self._looks, (now_ns + wait_ns, pid, taken))
 
     def close(self) -> None:
         """Detach everything."""

@@ -18,7 +18,7 @@ from agentsight_agent.enrich import procfs
 from agentsight_agent.tls.discovery import Identity
 from agentsight_agent.tls.files import Attachment, TlsFiles, TlsKernel, Uncaptured
 from agentsight_agent.tls.libraries import standard_libraries
-from agentsight_agent.tls.maps import mapped_code, openable_path
+from agentsight_agent.tls.maps import Mapping, mapped_code, openable_path
 from agentsight_agent.tls.reasons import Reason
 from agentsight_agent.tls.unread import HTTPS_PORT, UnreadProcess, is_connected
 
@@ -105,7 +105,7 @@ class Attachments:
         runtimes = map(shutil.which, self._settings.runtimes)
         self.prepare(os.path.realpath(path) for path in runtimes if path)
         for pid in procfs.pids(self._proc):
-            self._look_at_mounts(pid)
+            self._look_at_mounts(pid, procfs.mount_namespace(pid, self._proc))
             self._look(pid, connected=connected)
         self._next_rescan_ns = now_ns + self._settings.rescan_ns
 
@@ -118,8 +118,9 @@ class Attachments:
     def on_exec(self, pid: int, now_ns: int) -> None:
         """Process `pid` runs another program now: look at it, and again when it is loaded."""
         self.on_exit(pid)
-        self._look_at_executable(pid)
-        self._look_at_mounts(pid)
+        mounts = procfs.mount_namespace(pid, self._proc)
+        self._look_at_executable(pid, mounts)
+        self._look_at_mounts(pid, mounts)
         self._look_later(pid, 0, now_ns)
 
     def on_exit(self, pid: int) -> None:
@@ -173,17 +174,16 @@ class Attachments:
             wait_ns = after[taken] - (after[taken - 1] if taken else 0)
             heapq.heappush(self._looks, (now_ns + wait_ns, pid, taken))
 
-    def _look_at_executable(self, pid: int) -> None:
+    def _look_at_executable(self, pid: int, mounts: str) -> None:
         path = f"{self._proc}/{pid}/exe"
         real = procfs.read_link(path)
-        if procfs.mount_namespace(pid, self._proc) == self._own_mounts:
+        if mounts == self._own_mounts:
             path = real  # a path that outlives the process
         if path:
             self._use(pid, self._files.find(path, real.rpartition("/")[2], executable=True))
 
-    def _look_at_mounts(self, pid: int) -> None:
+    def _look_at_mounts(self, pid: int, mounts: str) -> None:
         """Attach to the libraries of a container when its first program starts."""
-        mounts = procfs.mount_namespace(pid, self._proc)
         if not mounts or mounts == self._own_mounts:
             return
         guide = self._guides.get(mounts)
@@ -199,28 +199,35 @@ class Attachments:
         mappings = mapped_code(pid, self._proc)
         if mappings is None:
             return False
-        executable = procfs.read_link(f"{self._proc}/{pid}/exe")
-        foreign = procfs.mount_namespace(pid, self._proc) != self._own_mounts
         hooked = self._files.hooked
         used = False
         for mapping in mappings:
             identity = self._mapped.get(mapping.key)
             if identity is None or identity not in self._files:
-                path = openable_path(pid, mapping, foreign=foreign, proc=self._proc)
-                name = mapping.path.rpartition("/")[2]
-                is_executable = mapping.path == executable
-                identity = self._files.find(path, name, executable=is_executable)
-                if identity is not None:
-                    self._mapped[mapping.key] = identity
+                identity = self._find_mapped(pid, mapping)
             used |= self._use(pid, identity)
         if self._files.hooked > hooked and is_connected(pid, proc=self._proc):
             self._late.append(pid)
         if connected and not used and is_connected(pid, HTTPS_PORT, self._proc):
-            name = executable.rpartition("/")[2]
+            name = self._executable(pid).rpartition("/")[2]
             if pid not in self._unknown:
                 self._found_unread.append(UnreadProcess(pid, name, name, Reason.UNKNOWN))
             self._unknown[pid] = name
         return True
+
+    def _find_mapped(self, pid: int, mapping: Mapping) -> Identity | None:
+        """Look at a file that process `pid` has mapped, for the first time."""
+        foreign = procfs.mount_namespace(pid, self._proc) != self._own_mounts
+        path = openable_path(pid, mapping, foreign=foreign, proc=self._proc)
+        name = mapping.path.rpartition("/")[2]
+        is_executable = mapping.path == self._executable(pid)
+        identity = self._files.find(path, name, executable=is_executable)
+        if identity is not None:
+            self._mapped[mapping.key] = identity
+        return identity
+
+    def _executable(self, pid: int) -> str:
+        return procfs.read_link(f"{self._proc}/{pid}/exe")
 
     def _use(self, pid: int, identity: Identity | None) -> bool:
         if identity is None:
