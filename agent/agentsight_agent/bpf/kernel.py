@@ -90,7 +90,7 @@ class KernelSettings:
 
     # A power of two.
     ring_bytes: int = 16 << 20
-    # Wake `fileno()` when so much waits; below that the reader has to poll. None: 1/16 of the ring.
+    # Wake `fileno()` when so much waits; below that the reader has to poll. None: 1/8 of the ring.
     wakeup_bytes: int | None = None
     # Per call of a read or write function; the rest is counted as truncated.
     max_payload_bytes: int = _MAX_PAYLOAD_BYTES
@@ -208,7 +208,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         settings = self._settings
         wakeup = settings.wakeup_bytes
         return _SETTINGS.pack(
-            settings.ring_bytes // 16 if wakeup is None else wakeup,
+            settings.ring_bytes // 8 if wakeup is None else wakeup,
             min(settings.max_payload_bytes, self._object.max_payload_bytes),
             settings.max_argv_bytes,
             settings.max_discovered_argv_bytes,
