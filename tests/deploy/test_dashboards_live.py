@@ -102,9 +102,12 @@ class Prometheus:
         self._client = httpx2.AsyncClient(trust_env=False)
 
     async def get(self, path: str) -> Any:
+        """Return the data of an answer; None while it starts: there is no port, or status 503."""
         try:
             answer = await self._client.get(self.url + path)
         except httpx2.TransportError:
+            return None
+        if answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
             return None
         content = json.loads(answer.content)
         assert content["status"] == "success", content
