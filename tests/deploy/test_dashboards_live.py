@@ -22,6 +22,7 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
+from agentsight_core.testing.conditions import eventually
 from agentsight_core.testing.etcd_cluster import running_etcd
 from agentsight_core.testing.running_up import RunningUp, running_up
 
@@ -240,22 +241,26 @@ class Work:
 
     async def go_on(self, up: RunningUp) -> NoReturn:
         """Do all of it again and again: a rate needs a series that was scraped before it grew."""
+        await self._lose(up)
         for number in itertools.count():
             folder = self.folder / f"round{number}"
             folder.mkdir()
-            await self._once(folder, up)
+            await self._once(folder)
 
-    async def _once(self, folder: Path, up: RunningUp) -> None:
+    async def _once(self, folder: Path) -> None:
         assert await run_agent(folder, "known", self.known, self.environment) == 0
         await run_agent(folder, "effects", [self.effects], self.environment)
         assert await run_agent(folder, "refused", [self.refused], self.environment) != 0
-        # What an agent that is killed in the middle of work had not published is told as lost.
+        assert await run_agent(folder, "gpu-work", [self.gpu], self.environment) == 0
+
+    async def _lose(self, up: RunningUp) -> None:
+        """Kill our agent while it watches a session: what it knew of that is told as lost."""
         async with asyncio.TaskGroup() as both:
-            work = both.create_task(run_agent(folder, "again", self.known, self.environment))
+            work = both.create_task(run_agent(self.folder, "lost", [self.gpu], self.environment))
+            await eventually((up.state_dir / "epoch.json").exists, PATIENCE_S)
             await up.kill("agent")
         assert work.result() == 0
         write_targets(self.folder / "targets.json", up)
-        assert await run_agent(folder, "gpu-work", [self.gpu], self.environment) == 0
 
 
 def prepare_work(folder: Path, jobs: Path) -> dict[str, Any]:
