@@ -6,7 +6,6 @@ start, so a process is looked at several times. Must not know what becomes of th
 
 from __future__ import annotations
 
-import heapq
 import logging
 from typing import Protocol
 
@@ -15,13 +14,13 @@ from agentsight_core.errors import AgentSightError
 from agentsight_agent.bpf.hooks import GpuHook
 from agentsight_agent.enrich import procfs
 from agentsight_agent.gpu.library import gpu_hooks, is_gpu_library
+from agentsight_agent.looks import Looks
 from agentsight_agent.tls.discovery import Identity, identify
 from agentsight_agent.tls.elf import Elf, ElfError
 from agentsight_agent.tls.maps import mapped_code, openable_path
 
 _log = logging.getLogger(__name__)
 
-_NEVER_NS = 1 << 63
 # After the start of a program.
 _LOOKS_AFTER_NS = (500_000_000, 2_000_000_000, 10_000_000_000, 60_000_000_000)
 
@@ -54,19 +53,18 @@ class GpuAttachments:
         self._own_mounts = procfs.mount_namespace("self", proc)
         # Files that were looked at; None: nothing to hook, or it could not be.
         self._links: dict[Identity, GpuLink | None] = {}
-        # (when, process, how many looks it had)
-        self._looks: list[tuple[int, int, int]] = []
+        self._looks = Looks(_LOOKS_AFTER_NS)
         self.users: frozenset[int] = frozenset()
 
     def start(self, now_ns: int) -> None:
         """Look, when `due` is called next, at all that runs."""
         for pid in procfs.pids(self._proc):
-            heapq.heappush(self._looks, (now_ns, pid, len(_LOOKS_AFTER_NS)))
+            self._looks.once(pid, now_ns)
 
     def on_exec(self, pid: int, now_ns: int) -> None:
         """Process `pid` has begun a program: look at its libraries when it has loaded them."""
         self.on_exit(pid)
-        self._look_later(pid, 0, now_ns)
+        self._looks.begin(pid, now_ns)
 
     def on_exit(self, pid: int) -> None:
         """Process `pid`, or its program, is gone."""
@@ -75,11 +73,11 @@ class GpuAttachments:
 
     def due(self, now_ns: int) -> int:
         """Take the looks whose time has come; return when the next one is."""
-        while self._looks and self._looks[0][0] <= now_ns:
-            _, pid, taken = heapq.heappop(self._looks)
+        while found := self._looks.take(now_ns):
+            pid, taken = found
             if self.look(pid):
-                self._look_later(pid, taken + 1, now_ns)
-        return self._looks[0][0] if self._looks else _NEVER_NS
+                self._looks.go_on(pid, taken + 1, now_ns)
+        return self._looks.next_ns
 
     def look(self, pid: int) -> bool:
         """Set hooks in the CUDA libraries that process `pid` has mapped; False when it is gone."""
@@ -90,13 +88,6 @@ class GpuAttachments:
                 foreign = procfs.mount_namespace(pid, self._proc) != self._own_mounts
                 self._hook(openable_path(pid, mapping, foreign=foreign, proc=self._proc))
         return mappings is not None
-
-    def _look_later(self, pid: int, taken: int, now_ns: int) -> None:
-        after = _LOOKS_AFTER_NS
-        if taken < len(after):
-            # The times count from the start, `now_ns` is the time of the look before.
-            wait_ns = after[taken] - (after[taken - 1] if taken else 0)
-            heapq.heappush(self._looks, (now_ns + wait_ns, pid, taken))
 
     def close(self) -> None:
         """Detach everything."""

@@ -7,7 +7,6 @@ in an event loop: `start` scans /proc, and the first look at a 100 MB executable
 
 from __future__ import annotations
 
-import heapq
 import os
 import shutil
 from collections import deque
@@ -15,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agentsight_agent.enrich import procfs
+from agentsight_agent.looks import Looks
 from agentsight_agent.tls.discovery import Identity
 from agentsight_agent.tls.files import Attachment, TlsFiles, TlsKernel, Uncaptured
 from agentsight_agent.tls.libraries import standard_libraries
@@ -57,8 +57,7 @@ class Attachments:
         self._own_mounts = procfs.mount_namespace("self", proc)
         # Mount namespace, to the process through which its libraries were looked at.
         self._guides: dict[str, int] = {}
-        # (when, process, how many looks it had)
-        self._looks: list[tuple[int, int, int]] = []
+        self._looks = Looks(self._settings.looks_after_ns)
         # What is left of the running rescan; new processes go first.
         self._rescanned: deque[int] = deque()
         self._next_rescan_ns: int | None = None
@@ -121,7 +120,7 @@ class Attachments:
         mounts = procfs.mount_namespace(pid, self._proc)
         self._look_at_executable(pid, mounts)
         self._look_at_mounts(pid, mounts)
-        self._look_later(pid, 0, now_ns)
+        self._looks.begin(pid, now_ns)
 
     def on_exit(self, pid: int) -> None:
         """Process `pid` is gone."""
@@ -137,15 +136,14 @@ class Attachments:
         self._take_looks(now_ns)
         if self._rescanned:
             return now_ns
-        next_look_ns = self._looks[0][0] if self._looks else self._next_rescan_ns
-        return min(next_look_ns, self._next_rescan_ns)
+        return min(self._looks.next_ns, self._next_rescan_ns)
 
     def _take_looks(self, now_ns: int) -> None:
         for _ in range(self._settings.looks_per_call):
-            if self._looks and self._looks[0][0] <= now_ns:
-                _, pid, taken = heapq.heappop(self._looks)
+            if found := self._looks.take(now_ns):
+                pid, taken = found
                 if self._look(pid, connected=taken >= _FIRST_LOOK_AT_CONNECTIONS):
-                    self._look_later(pid, taken + 1, now_ns)
+                    self._looks.go_on(pid, taken + 1, now_ns)
             elif self._rescanned:
                 self._look(self._rescanned.popleft(), connected=True)
             else:
@@ -166,13 +164,6 @@ class Attachments:
         self._mapped = {key: i for key, i in self._mapped.items() if i in self._files}
         self._guides = {mounts: pid for mounts, pid in self._guides.items() if pid in alive}
         self._rescanned = deque(alive)
-
-    def _look_later(self, pid: int, taken: int, now_ns: int) -> None:
-        after = self._settings.looks_after_ns
-        if taken < len(after):
-            # The times count from the exec, `now_ns` is the time of the look before.
-            wait_ns = after[taken] - (after[taken - 1] if taken else 0)
-            heapq.heappush(self._looks, (now_ns + wait_ns, pid, taken))
 
     def _look_at_executable(self, pid: int, mounts: str) -> None:
         path = f"{self._proc}/{pid}/exe"
