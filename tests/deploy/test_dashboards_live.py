@@ -310,15 +310,10 @@ async def test_no_panel_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             prometheus(tmp_path, up) as metrics,
         ):
             work = Work(tmp_path, environment=environment, **files)
-            going = asyncio.create_task(work.go_on(up))
-            asking = asyncio.create_task(without_data(metrics))
-            await asyncio.wait({going, asking}, return_when=asyncio.FIRST_COMPLETED)
-            if going.done():
-                asking.cancel()
-                await going
-            empty = await asking
-            going.cancel()
-            await asyncio.wait({going})
+            async with asyncio.TaskGroup() as both:
+                going = both.create_task(work.go_on(up))
+                empty = await without_data(metrics)
+                going.cancel()
             marks = await metrics.get(
                 "/api/v1/query_exemplars?start=0&end=4000000000"
                 "&query=gen_ai_client_inference_duration_seconds_bucket"
