@@ -20,6 +20,7 @@ DESCRIBE(connection_opened);
 DESCRIBE(connection_closed);
 DESCRIBE(process_forked);
 DESCRIBE(process_executed);
+DESCRIBE(process_networked);
 DESCRIBE(process_exited);
 DESCRIBE(file_opened);
 DESCRIBE(file_closed);

@@ -8,6 +8,7 @@
  */
 #include "net.h"
 #include "lib/connections.bpf.h"
+#include "lib/familiar.bpf.h"
 #include "lib/limits.bpf.h"
 #include "lib/origins.bpf.h"
 
@@ -199,6 +200,7 @@ static __always_inline void note_state(struct sock *sk, int old_state, int new_s
 	struct socket_origin *origin;
 
 	if (new_state == TCP_SYN_SENT || new_state == TCP_LISTEN) {
+		note_networker();
 		note_origin(sk, new_state == TCP_LISTEN);
 		return;
 	}

@@ -6,6 +6,7 @@
 #include "process.h"
 #include "lib/connections.bpf.h"
 #include "lib/exclusions.bpf.h"
+#include "lib/familiar.bpf.h"
 #include "lib/path.bpf.h"
 
 SEC("tp_btf/sched_process_fork")
@@ -50,24 +51,26 @@ static __always_inline void fill_executed(struct process_executed *record, struc
 		     BPF_CORE_READ(task, fs, pwd.dentry));
 }
 
-#define EXECUTED_IF_FITS(room)                                                   \
-	if (bytes <= (room)) {                                                   \
-		record = begin_record(CLASS_PROCESS, RECORD_PROCESS_EXECUTED,    \
-				      sizeof(*record) + (room), bytes, session); \
-		if (!record)                                                     \
-			return 0;                                                \
-		fill_executed(record, task);                                     \
-		record->argv_bytes = bytes;                                      \
-		record->argv_total_bytes = total;                                \
-		clamped = bytes;                                                 \
-		CLAMP(clamped, room);                                            \
-		if (bpf_probe_read_user(record->argv, clamped, (void *)start)) { \
-			discard_unreadable(CLASS_PROCESS, record, bytes);        \
-			return 0;                                                \
-		}                                                                \
-		/* Its libraries are to be hooked before they are used. */       \
-		submit_record_as(CLASS_PROCESS, record, bytes, true);            \
-		return 0;                                                        \
+#define EXECUTED_IF_FITS(room)                                                         \
+	if (bytes <= (room)) {                                                         \
+		record = begin_record(CLASS_PROCESS, RECORD_PROCESS_EXECUTED,          \
+				      sizeof(*record) + (room), bytes, session);       \
+		if (!record)                                                           \
+			return 0;                                                      \
+		fill_executed(record, task);                                           \
+		record->familiar = familiar;                                           \
+		record->reserved = 0;                                                  \
+		record->argv_bytes = bytes;                                            \
+		record->argv_total_bytes = total;                                      \
+		clamped = bytes;                                                       \
+		CLAMP(clamped, room);                                                  \
+		if (bpf_probe_read_user(record->argv, clamped, (void *)start)) {       \
+			discard_unreadable(CLASS_PROCESS, record, bytes);              \
+			return 0;                                                      \
+		}                                                                      \
+		/* A rule may match, or libraries are to be hooked, in time. */        \
+		submit_record_as(CLASS_PROCESS, record, bytes, !session || !familiar); \
+		return 0;                                                              \
 	}
 
 SEC("tp_btf/sched_process_exec")
@@ -77,6 +80,7 @@ int BPF_PROG(process_executed, struct task_struct *task, int old_pid, void *bprm
 	__u32 tgid = FIELD(task, tgid), limit = settings.max_argv_bytes;
 	__u64 session, start, clamped;
 	__u32 total, bytes;
+	bool familiar;
 
 	if (switched_off())
 		return 0;
@@ -88,9 +92,15 @@ int BPF_PROG(process_executed, struct task_struct *task, int old_pid, void *bprm
 		limit = settings.max_discovered_argv_bytes;
 	}
 	hush_if_excluded(tgid);
+	familiar = begins_familiar(tgid);
 	start = BPF_CORE_READ(task, mm, arg_start);
 	total = BPF_CORE_READ(task, mm, arg_end) - start;
 	bytes = total < limit ? total : limit;
+	if (familiar && !session && !bpf_map_lookup_elem(&talkers, &tgid) &&
+	    !may_be_wanted(start, bytes)) {
+		COUNT(CLASS_PROCESS, filtered, 1);
+		return 0;
+	}
 	if (bytes < total && session) {
 		COUNT(CLASS_PROCESS, truncated, 1);
 		COUNT(CLASS_PROCESS, truncated_bytes, total - bytes);
@@ -121,6 +131,7 @@ int BPF_PROG(process_exited, struct task_struct *task)
 		return 0;
 	session = tree_of(tgid);
 	talked = !bpf_map_delete_elem(&talkers, &tgid);
+	bpf_map_delete_elem(&networkers, &tgid);
 	bpf_map_delete_elem(&muted_processes, &tgid);
 	/* Two last threads may both see the count 0: who deletes the entry tells. */
 	if (session ? bpf_map_delete_elem(&tracked, &tgid) : !talked)

@@ -18,6 +18,9 @@ struct process_executed {
 	__u32 uid;
 	__u64 start_boot_ns;
 	char comm[16];
+	/* 1 = user space knows the program and need not look at it. */
+	__u32 familiar;
+	__u32 reserved;
 	struct path_area exe;
 	struct path_area cwd;
 	/* Bytes of `argv`: strings, each ended by a zero byte. */
@@ -25,6 +28,11 @@ struct process_executed {
 	/* How long it really was. */
 	__u32 argv_total_bytes;
 	char argv[];
+};
+
+/* A process of a familiar program opens its first connection or port. */
+struct process_networked {
+	struct record_header header;
 };
 
 struct process_exited {

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -21,12 +20,14 @@ from agentsight_core.runtime.memory import give_back_free_memory
 from agentsight_core.sealing import Sealer
 from agentsight_core.telemetry.ledger import Ledger
 
+from agentsight_agent.bpf.familiar import MAX_MARKS
 from agentsight_agent.bpf.kernel import Kernel, KernelSettings
 from agentsight_agent.bpf.limits import ClassLimit
 from agentsight_agent.bpf.prefixes import ALL_PATHS, PathFilter
 from agentsight_agent.connections import Connections
 from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
 from agentsight_agent.enrich.container_state import Containers
+from agentsight_agent.familiar import Familiarity
 from agentsight_agent.frames import FrameWriter, Identity
 from agentsight_agent.gpu.attachments import GpuAttachments
 from agentsight_agent.gpu.samples import DeviceSample
@@ -36,7 +37,9 @@ from agentsight_agent.hosts import ALL_HOSTS, HostFilter
 from agentsight_agent.limits import LimitAccount
 from agentsight_agent.pipeline import Pipeline, ProcessListener
 from agentsight_agent.redact import Redactor
+from agentsight_agent.seeker import Seeker
 from agentsight_agent.sessions.filters import Filters, ProcessFilter
+from agentsight_agent.sessions.interest import Interest
 from agentsight_agent.sessions.rules import SessionRule
 from agentsight_agent.sessions.session import Session
 from agentsight_agent.sessions.tracker import SessionTracker
@@ -118,12 +121,6 @@ class Agent:
         self._node = node
         self._ledger = ledger
         self._wake = asyncio.Event()
-        # Looking for TLS code reads big files: it has a thread of its own, and one job at a time.
-        self._seeker = ThreadPoolExecutor(1, thread_name_prefix="seeker")
-        # Gives when something is to be looked at next.
-        self._seeking: Future[int] | None = None
-        self._to_seek: list[Callable[[], None]] = []
-        self._next_look_ns = 0
         self._next_flush_ns = 0
         self._next_second_ns = 0
         self._next_trim_ns = 0
@@ -150,14 +147,17 @@ class Agent:
             judged=self._ledger.stage("filters", "processes"),
             before_end=self._limits.close,
         )
-        self._attachments = Attachments(self._kernel)
+        self._familiarity = Familiarity(self._kernel.familiar)
+        self._set_interest(self._settings.rules)
+        self._attachments = Attachments(self._kernel, familiarity=self._familiarity)
         self._gpu = GpuAttachments(self._kernel)
         sampler = GpuSampler(self._ledger.stage("gpu", "samples"))
         self._gpu_use = GpuUse(sampler, self._tracker.session_of)
-        self._to_seek.append(partial(self._gpu.start, boot_ns()))
+        self._seeker = Seeker(self._look)
+        self._seeker.soon(partial(self._gpu.start, boot_ns()))
         self._pipeline = self._make_pipeline()
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._seeker, self._attachments.start, boot_ns())
+        await self._seeker.run(partial(self._attachments.start, boot_ns()))
         # Loading programs and reading executables took megabytes that nothing needs any more.
         give_back_free_memory()
         loop.add_reader(self._kernel.fileno(), self._wake_up)
@@ -173,7 +173,7 @@ class Agent:
         """Finish if that was not done, and detach."""
         await self.finish()
         asyncio.get_running_loop().remove_reader(self._kernel.fileno())
-        self._seeker.shutdown(cancel_futures=True)
+        self._seeker.close()
         self._attachments.close()
         self._gpu.close()
         self._gpu_use.close()
@@ -207,8 +207,7 @@ class Agent:
 
     async def prepare(self, paths: Sequence[str]) -> None:
         """Attach to files that a program which starts soon will use."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._seeker, self._attachments.prepare, paths)
+        await self._seeker.run(partial(self._attachments.prepare, paths))
 
     def begin_session(self, pid: int, rule: SessionRule) -> None:
         """Watch process `pid`, which will execute the program of a session, from now on."""
@@ -237,6 +236,7 @@ class Agent:
         filters = Filters(settings.include, settings.exclude)
         if rules_changed:
             self._tracker.set_rules(settings.rules)
+            self._set_interest(settings.rules)
         if (settings.include, settings.exclude) != (self._settings.include, self._settings.exclude):
             self._pipeline.publish(self._tracker.set_filters(filters, boot_ns()))
         self._kernel.set_discover(settings.kernel.discover)
@@ -248,6 +248,10 @@ class Agent:
         if rules_changed:
             self._pipeline.publish(self._tracker.begin_running(boot_ns()))
         self._watch_calls()
+
+    def _set_interest(self, rules: Sequence[SessionRule]) -> None:
+        """Have starts told that may begin a session by `rules`."""
+        self._familiarity.judge_by(Interest(rules, max_marks=MAX_MARKS))
 
     def _set_filters(self, settings: AgentSettings, filters: Filters) -> None:
         """Tell the kernel side what it can leave out by itself."""
@@ -261,29 +265,10 @@ class Agent:
         while not stop.is_set():
             await self._wait_for_records()
             now_ns = self._drain()
-            self._seek(now_ns)
+            self._seeker.turn(now_ns)
             self._pipeline.publish(self._unseen(now_ns))
             if now_ns >= self._next_second_ns:
                 self._every_second(now_ns)
-
-    def _seek(self, now_ns: int) -> None:
-        """Have the other thread look at programs that started, and again at those it knows."""
-        if self._seeking is not None:
-            if not self._seeking.done():
-                return
-            self._next_look_ns = self._seeking.result()
-            self._seeking = None
-        if not self._to_seek and now_ns < self._next_look_ns:
-            return
-        jobs, self._to_seek = self._to_seek, []
-
-        def work() -> int:
-            for job in jobs:
-                job()
-            return min(self._attachments.due(now_ns), self._gpu.due(now_ns))
-
-        # Not through the loop, which would be woken by its end: it is asked for at the next turn.
-        self._seeking = self._seeker.submit(work)
 
     def _unseen(self, now_ns: int) -> Iterator[pb.Event]:
         """Yield what the other thread found out about processes of sessions that are not read."""
@@ -302,9 +287,8 @@ class Agent:
 
     async def _wait_for_records(self) -> None:
         """Wait until the ring is to be drained, or a program to be looked at."""
-        wait_s = self._settings.poll_s
-        if self._seeking is None:
-            wait_s = min(wait_s, max(0, self._next_look_ns - boot_ns()) / _SECOND_NS)
+        until_look_s = max(0, self._seeker.next_ns - boot_ns()) / _SECOND_NS
+        wait_s = min(self._settings.poll_s, until_look_s)
         try:
             async with asyncio.timeout(wait_s):
                 await self._wake.wait()
@@ -384,7 +368,9 @@ class Agent:
             self._ledger,
             output=self._settings.output_bytes > 0,
         )
-        listener = ProcessListener(on_exec=self._on_exec, on_exit=self._on_exit)
+        listener = ProcessListener(
+            on_exec=self._on_exec, on_networked=self._on_networked, on_exit=self._on_exit
+        )
         return Pipeline(
             self._tracker,
             self._connections,
@@ -395,10 +381,24 @@ class Agent:
             self._ledger,
         )
 
-    def _on_exec(self, pid: int) -> None:
-        self._to_seek.append(partial(self._attachments.on_exec, pid, boot_ns()))
-        self._to_seek.append(partial(self._gpu.on_exec, pid, boot_ns()))
+    def _look(self, now_ns: int) -> int:
+        return min(self._attachments.due(now_ns), self._gpu.due(now_ns))
+
+    def _on_exec(self, pid: int, is_familiar: bool) -> None:
+        now_ns = boot_ns()
+        if is_familiar:
+            self._seeker.later(partial(self._attachments.on_exit, pid), now_ns)
+        else:
+            self._seeker.soon(partial(self._attachments.on_exec, pid, now_ns))
+        self._seeker.later(partial(self._gpu.on_exec, pid, now_ns), now_ns)
+
+    def _on_networked(self, pid: int) -> None:
+        now_ns = boot_ns()
+        self._tracker.note_running(pid)
+        self._seeker.soon(partial(self._attachments.on_networked, pid, now_ns))
+        self._seeker.soon(partial(self._gpu.on_exec, pid, now_ns))
 
     def _on_exit(self, pid: int) -> None:
-        self._to_seek.append(partial(self._attachments.on_exit, pid))
-        self._to_seek.append(partial(self._gpu.on_exit, pid))
+        now_ns = boot_ns()
+        self._seeker.later(partial(self._attachments.on_exit, pid), now_ns)
+        self._seeker.later(partial(self._gpu.on_exit, pid), now_ns)

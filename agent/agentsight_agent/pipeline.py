@@ -20,6 +20,7 @@ from agentsight_agent.bpf.records import (
     Item,
     PayloadSource,
     ProcessEffect,
+    ProcessNetworked,
     ProcessRecord,
     Segment,
     TlsDuplex,
@@ -34,9 +35,11 @@ from agentsight_agent.stdio import StdioStreams
 
 @dataclass(frozen=True, slots=True)
 class ProcessListener:
-    """Who wants to know that programs start and end: the keeper of the probes."""
+    """Who wants to know what programs begin: the keeper of the probes."""
 
-    on_exec: Callable[[int], None]
+    # The process, and whether its program is known and need not be looked at.
+    on_exec: Callable[[int, bool], None]
+    on_networked: Callable[[int], None]
     on_exit: Callable[[int], None]
 
 
@@ -120,7 +123,11 @@ class Pipeline:
             for reason, count in {**counts.dropped, "map_full": counts.map_full}.items():
                 dropped[f"{name}: {reason}"] = count
         stage.dropped = {reason: count for reason, count in dropped.items() if count}
-        filtered = {_UNWANTED_PATH: counters.file.filtered, _UNWANTED_PEER: counters.net.filtered}
+        filtered = {
+            _UNWANTED_PATH: counters.file.filtered,
+            _UNWANTED_PEER: counters.net.filtered,
+            _FAMILIAR: counters.process.filtered,
+        }
         stage.filtered = {reason: count for reason, count in filtered.items() if count}
         stage.received = stage.emitted + sum(filtered.values()) + sum(stage.dropped.values())
         self._connections.count_lost(counters.tls)
@@ -163,6 +170,8 @@ class Pipeline:
                 self._take_effect(item)
             case ProcessRecord():
                 self._take_process(item, wall_offset_ns)
+            case ProcessNetworked():
+                self._listener.on_networked(item.pid)
             case ConnectionOpened():
                 self._connections.opened(item)
             case ConnectionClosed():
@@ -192,7 +201,7 @@ class Pipeline:
             self.publish(self._streams.close_process(record.pid, record.boot_ns, wall_offset_ns))
         self.publish(self._tracker.on_process(record))
         if record.kind == "executed":
-            self._listener.on_exec(record.pid)
+            self._listener.on_exec(record.pid, record.is_familiar)
         elif record.kind == "exited":
             self._listener.on_exit(record.pid)
 
@@ -221,6 +230,7 @@ def _connection(item: TlsDuplex | TlsRun) -> int:
     return item.first.connection if isinstance(item, TlsDuplex) else item.connection
 
 
+_FAMILIAR = "start of a familiar program outside of sessions"
 _UNWANTED_PEER = "peer not wanted by a filter"
 _UNWANTED_PATH = "path not wanted by a filter"
 # The spool leaves a tombstone in the place of each frame that it gave up; sessions of a run that

@@ -41,6 +41,11 @@
 /* One program after a system call does everything. */
 #define CALLS_IN_ONE_PROGRAM 1
 
+/* The arguments of a program can be searched. */
+#define CAN_SEARCH 1
+/* A program can be looked up where plaintext is taken. */
+#define CAN_DOUBT  1
+
 /* A function that the verifier looks at apart from its callers. */
 #define SUBPROGRAM __noinline
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "../tls.h"
+#include "familiar.bpf.h"
 #include "limits.bpf.h"
 #include "peers.bpf.h"
 #include "ring.bpf.h"
@@ -161,6 +162,8 @@ static __noinline struct connection *connection_of(__u64 ssl, bool writing)
 	fresh.program = current_program();
 	fresh.generation = control.generation;
 	bpf_map_update_elem(&talkers, &key.tgid, &one, BPF_ANY);
+	if (CAN_DOUBT && ssl > LAST_STREAM_KEY && !membership_of(key.tgid))
+		doubt_program();
 	if (!admits(session_of(key.tgid), ssl <= LAST_STREAM_KEY ? CLASS_STDIO : CLASS_TLS))
 		bpf_map_update_elem(&muted_connections, &fresh.id, &one, BPF_ANY);
 	bpf_map_update_elem(&connections, &key, &fresh, BPF_ANY);

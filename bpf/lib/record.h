@@ -26,6 +26,7 @@ enum record_type {
 	RECORD_GPU_USED = 65,
 	RECORD_DNS_ANSWERED = 66,
 	RECORD_UNSEEN_USED = 67,
+	RECORD_PROCESS_NETWORKED = 68,
 };
 
 struct record_header {
@@ -70,7 +71,7 @@ struct class_counters {
 	__u64 truncated_bytes;
 	/* Processes, connections, files or sockets that found their map full. */
 	__u64 map_full;
-	/* Payload that was seen not to be wanted before it was taken. */
+	/* What was seen not to be wanted before it was taken. */
 	__u64 filtered;
 	__u64 filtered_bytes;
 };

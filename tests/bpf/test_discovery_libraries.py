@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from agentsight_agent.bpf.kernel import Kernel, KernelSettings
-from agentsight_agent.bpf.records import TlsRun
+from agentsight_agent.bpf.records import ProcessNetworked, ProcessRecord, TlsRun
+from agentsight_agent.familiar import Familiarity
 from agentsight_agent.tls.attachments import Attachments
 from agentsight_agent.tls.command import resolve_command
 from agentsight_agent.tls.reasons import Reason
@@ -209,6 +210,38 @@ def test_bundled_library_is_found_after_exec(
         kernel.track(process.pid, 1)
         talk(process)
         assert heard(kernel, process.pid) == EACH_ONCE
+
+
+def told(kernel: Kernel, pid: int) -> list[ProcessRecord | ProcessNetworked]:
+    items = kernel.drain(0).items
+    return [i for i in items if isinstance(i, ProcessRecord | ProcessNetworked) and i.pid == pid]
+
+
+def test_bundled_library_of_a_familiar_program_is_found_when_it_uses_the_network(
+    certificate, own_libraries, tmp_path
+) -> None:
+    """Its start was left out, and so were the looks after it."""
+    python = shutil.copy(Path(sys.executable).resolve(), tmp_path / "python")
+    waits = "print('ready', flush=True); input()"
+    listens = 'import socket; listening = socket.create_server(("127.0.0.1", 0))'
+    with Kernel(KernelSettings(ring_bytes=1 << 20, discover=True)) as kernel:
+        attachments = Attachments(kernel, familiarity=Familiarity(kernel.familiar))
+        for _ in range(3):
+            with talker(python, "-I", "-c", waits) as process:
+                attachments.on_exec(process.pid, 0)
+        environment = {"LD_LIBRARY_PATH": str(own_libraries)}
+        script = PYTHON_TALKER.replace('print("ready"', f'{listens}\nprint("ready"')
+        kernel.drain(0)
+        with talker(python, "-c", script, *certificate, environment=environment) as process:
+            assert told(kernel, process.pid) == [ProcessNetworked(process.pid)]
+            attachments.on_networked(process.pid, 0)
+            assert names(attachments) == [str(own_libraries / "libssl.so.3")]
+            kernel.track(process.pid, 1)
+            talk(process)
+            assert heard(kernel, process.pid) == EACH_ONCE
+        with talker(python, "-I", "-c", waits) as process:
+            assert [record.kind for record in told(kernel, process.pid)] == ["executed"]
+        attachments.close()
 
 
 def test_deleted_library_is_hooked_through_map_files(

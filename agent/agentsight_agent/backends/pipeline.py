@@ -37,11 +37,11 @@ def make_pipeline(
         StdioStreams(follower, redactor, off, ledger),
         redactor,
         frames,
-        ProcessListener(on_exec=_nothing, on_exit=_nothing),
+        ProcessListener(on_exec=_nothing, on_networked=_nothing, on_exit=_nothing),
         ledger,
     )
 
 
-def _nothing(pid: int) -> None:
+def _nothing(*process: object) -> None:
     """Keep no probes where there are none."""
-    del pid
+    del process

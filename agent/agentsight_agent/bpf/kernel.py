@@ -17,6 +17,7 @@ from types import TracebackType
 from agentsight_agent.bpf import _drain
 from agentsight_agent.bpf.counters import KernelCounters, read_counters
 from agentsight_agent.bpf.exclusions import ExcludedProgram, Network, packed_network
+from agentsight_agent.bpf.familiar import FamiliarPrograms
 from agentsight_agent.bpf.hooks import GpuHook, GpuOperation, HookKind, TlsHook
 from agentsight_agent.bpf.libbpf import library
 from agentsight_agent.bpf.limits import (
@@ -184,6 +185,9 @@ class Kernel(AbstractContextManager["Kernel"]):
                 self._object.leave_out(program)
         self._object.load()
         self._tracked = self._object.map("tracked")
+        #: Programs whose starts outside of sessions are not told; none while the network is not
+        #: watched, which tells what their processes then do.
+        self.familiar = FamiliarPrograms(self._object)
         self._events = self._object.map("events")
         self._ring = _drain.Ring(
             self._events.fd,
@@ -482,6 +486,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         elif not on and self._network_link is not None:
             self._object.detach(self._network_link)
             self._network_link = None
+        self.familiar.allow(on)
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when the ring is to be drained soon.

@@ -16,6 +16,8 @@ from agentsight_core.errors import AgentSightError
 from agentsight_agent.bpf.libbpf import LibraryError, library, take_warnings
 
 _BPF_TRACE_RAW_TP = 23
+# BPF_NOEXIST
+_NOEXIST = 1
 
 
 class ProbeError(AgentSightError):
@@ -46,6 +48,14 @@ class Map:
         """Set an entry; False if the map is full."""
         status = library().bpf_map_update_elem(self.fd, key, value, 0)
         if status == -errno.E2BIG:
+            return False
+        self._check(status, "update")
+        return True
+
+    def add(self, key: bytes, value: bytes) -> bool:
+        """Set an entry that is not there; False if it is, or if the map is full."""
+        status = library().bpf_map_update_elem(self.fd, key, value, _NOEXIST)
+        if status in {-errno.EEXIST, -errno.E2BIG}:
             return False
         self._check(status, "update")
         return True

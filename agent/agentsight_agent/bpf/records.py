@@ -101,6 +101,15 @@ class ProcessRecord:
     cgroup: int
     # A serialized agentsight.v1.Event.
     event: bytes
+    # An execution: the kernel side was told by `FamiliarPrograms` that nobody need look at it.
+    is_familiar: bool = False
+
+
+@dataclass(slots=True)
+class ProcessNetworked:
+    """A process of a familiar program opens its first connection or port: look at it now."""
+
+    pid: int
 
 
 @dataclass(slots=True)
@@ -129,12 +138,21 @@ Item: TypeAlias = (
     | ConnectionOpened
     | ConnectionClosed
     | ProcessRecord
+    | ProcessNetworked
     | Segment
     | ProcessEffect
 )
 
 # The order that the drain in C expects, which gives no ProcessEffect: the kernel knows sessions.
-ITEM_TYPES = (TlsRun, TlsDuplex, ConnectionOpened, ConnectionClosed, ProcessRecord, Segment)
+ITEM_TYPES = (
+    TlsRun,
+    TlsDuplex,
+    ConnectionOpened,
+    ConnectionClosed,
+    ProcessRecord,
+    ProcessNetworked,
+    Segment,
+)
 
 
 @dataclass(slots=True)

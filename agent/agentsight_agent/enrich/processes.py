@@ -16,7 +16,7 @@ from agentsight_agent.enrich.procfs import Process
 
 # Executions outside of sessions that are remembered, so that a process which is gone before its
 # bytes are read (curl) can still be named. The oldest are forgotten; /proc is asked instead.
-_MAX_STRANGERS = 4096
+_MAX_STRANGERS = 1024
 
 
 class ProcessTable:
@@ -82,11 +82,20 @@ class ProcessTable:
     def note_stranger(self, event: pb.Event) -> Process:
         """Remember an exec outside of sessions; returns the process."""
         process = _from_executed(event)
-        self._strangers[event.pid] = process
-        self._strangers.move_to_end(event.pid)
+        self._note(process)
+        return process
+
+    def note_running(self, pid: int) -> None:
+        """Remember a process outside of sessions whose exec was not told, while it is alive."""
+        process = None if pid in self._members else procfs.read_process(pid, self._proc)
+        if process is not None:
+            self._note(process)
+
+    def _note(self, process: Process) -> None:
+        self._strangers[process.pid] = process
+        self._strangers.move_to_end(process.pid)
         while len(self._strangers) > _MAX_STRANGERS:
             self._strangers.popitem(last=False)
-        return process
 
     def remove(self, pid: int) -> Process | None:
         """Forget process `pid`; returns it if it belonged to a session."""

@@ -152,6 +152,10 @@ class SessionTracker:
                 return self._on_exited(event)
         raise ValueError(f"{event.WhichOneof('body')} is no record of a process")
 
+    def note_running(self, pid: int) -> None:
+        """Remember a process that nothing was told of: it may be gone when it becomes a session."""
+        self._processes.note_running(pid)
+
     def sweep(self, boot_ns: int) -> list[pb.Event]:
         """Let go of processes whose exit record was lost; call it every few seconds.
 

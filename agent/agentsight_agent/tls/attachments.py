@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agentsight_agent.enrich import procfs
+from agentsight_agent.familiar import Familiarity
 from agentsight_agent.looks import Looks
 from agentsight_agent.tls.discovery import Identity
 from agentsight_agent.tls.files import Attachment, TlsFiles, TlsKernel, Uncaptured
@@ -47,10 +48,12 @@ class Attachments:
         kernel: TlsKernel,
         settings: AttachmentSettings | None = None,
         *,
+        familiarity: Familiarity | None = None,
         proc: str = procfs.PROC,
     ) -> None:
         self._files = TlsFiles(kernel)
         self._settings = settings or AttachmentSettings()
+        self._familiarity = familiarity
         self._proc = proc
         # As /proc/PID/maps names a file, to its identity: spares a stat per line.
         self._mapped: dict[tuple[str, int, str], Identity] = {}
@@ -122,10 +125,18 @@ class Attachments:
         self._look_at_mounts(pid, mounts)
         self._looks.begin(pid, now_ns)
 
+    def on_networked(self, pid: int, now_ns: int) -> None:
+        """Process `pid`, at whose program nobody looked, opens a connection: look now."""
+        self._look_at_executable(pid, procfs.mount_namespace(pid, self._proc))
+        if self._look(pid):
+            self._looks.begin(pid, now_ns)
+
     def on_exit(self, pid: int) -> None:
-        """Process `pid` is gone."""
+        """Process `pid`, or its program, is gone."""
         self._files.release(pid)
         self._unknown.pop(pid, None)
+        if self._familiarity:
+            self._familiarity.ended(pid)
 
     def due(self, now_ns: int) -> int:
         """Take the looks whose time has come, a bounded number; return when the next ones are."""
@@ -170,8 +181,12 @@ class Attachments:
         real = procfs.read_link(path)
         if mounts == self._own_mounts:
             path = real  # a path that outlives the process
-        if path:
-            self._use(pid, self._files.find(path, real.rpartition("/")[2], executable=True))
+        identity = (
+            self._files.find(path, real.rpartition("/")[2], executable=True) if path else None
+        )
+        if identity is not None and self._familiarity:
+            self._familiarity.started(pid, real, identity)
+        self._use(pid, identity)
 
     def _look_at_mounts(self, pid: int, mounts: str) -> None:
         """Attach to the libraries of a container when its first program starts."""
@@ -224,4 +239,7 @@ class Attachments:
         if identity is None:
             return False
         self._found_unread.extend(self._files.use(pid, identity))
-        return self._files.has_tls(identity)
+        has_tls = self._files.has_tls(identity)
+        if has_tls and self._familiarity:
+            self._familiarity.uses_tls(pid)
+        return has_tls

@@ -71,7 +71,8 @@ class World:
         connections = Connections(tracker, redactor, self.quiet, self.ledger, HttpSettings())
         self.frames = FrameWriter(IDENTITY, self.quiet, self.ledger.stage("events", "events"))
         listener = ProcessListener(
-            on_exec=lambda pid: self.heard.append(("exec", pid)),
+            on_exec=lambda pid, familiar: self.heard.append(("exec", pid)),
+            on_networked=lambda pid: self.heard.append(("networked", pid)),
             on_exit=lambda pid: self.heard.append(("exit", pid)),
         )
         streams = StdioStreams(tracker, redactor, self.quiet, self.ledger)

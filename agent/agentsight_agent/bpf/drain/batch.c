@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 
+#include "process.h"
 #include "tls.h"
 
 static PyObject *no_memory(void)
@@ -89,19 +90,40 @@ static bool add_event(struct batch *batch, const struct record_header *header, s
 	return batch->segment.failed ? no_memory() != NULL : true;
 }
 
+static const char *kind_of(unsigned type)
+{
+	switch (type) {
+	case RECORD_PROCESS_FORKED:
+		return "forked";
+	case RECORD_PROCESS_EXECUTED:
+		return "executed";
+	default:
+		return "exited";
+	}
+}
+
 static bool add_process(struct batch *batch, const struct record_header *header, size_t bytes)
 {
-	static const char *const kinds[] = {"forked", "executed", "exited"};
+	const struct process_executed *executed = (const void *)header;
+	bool is_familiar;
 	PyObject *arguments;
 
 	if (!end_segment(batch) || !encode(batch, header, bytes))
 		return false;
+	is_familiar = header->type == RECORD_PROCESS_EXECUTED && executed->familiar;
 	arguments = Py_BuildValue(
-		"(sKIKKy#)", kinds[header->type - RECORD_PROCESS_FORKED],
-		(unsigned long long)header->session, header->pid,
-		(unsigned long long)header->boot_ns, (unsigned long long)header->cgroup,
-		(char *)batch->encoder.event.data, (Py_ssize_t)batch->encoder.event.used);
+		"(sKIKKy#O)", kind_of(header->type), (unsigned long long)header->session,
+		header->pid, (unsigned long long)header->boot_ns,
+		(unsigned long long)header->cgroup, (char *)batch->encoder.event.data,
+		(Py_ssize_t)batch->encoder.event.used, is_familiar ? Py_True : Py_False);
 	return add_item(batch, make_item(batch, PROCESS_RECORD, arguments), -1);
+}
+
+static bool add_networked(struct batch *batch, const struct record_header *header)
+{
+	PyObject *arguments = Py_BuildValue("(I)", header->pid);
+
+	return add_item(batch, make_item(batch, PROCESS_NETWORKED, arguments), -1);
 }
 
 static bool add_payload(struct batch *batch, const struct record_header *header, size_t bytes)
@@ -162,6 +184,8 @@ static bool add_record(struct batch *batch, const struct record_header *header, 
 	case RECORD_PROCESS_EXECUTED:
 	case RECORD_PROCESS_EXITED:
 		return add_process(batch, header, bytes);
+	case RECORD_PROCESS_NETWORKED:
+		return add_networked(batch, header);
 	}
 	return add_event(batch, header, bytes);
 }
