@@ -78,7 +78,8 @@ class AgentSettings:
     include: tuple[ProcessFilter, ...] = ()
     exclude: tuple[ProcessFilter, ...] = ()
     hosts: HostFilter = ALL_HOSTS
-    # The ring is looked at this often; it wakes the agent earlier when something is urgent.
+    # The ring is looked at this often; it wakes the agent earlier when something is urgent,
+    # and when there has been nothing for so long.
     poll_s: float = 0.05
     # Longest time that an event waits for others to share a frame.
     flush_s: float = 0.1
@@ -124,6 +125,7 @@ class Agent:
         self._next_flush_ns = 0
         self._next_second_ns = 0
         self._next_trim_ns = 0
+        self._drained_nothing = False
         self._finished = False
 
     async def __aenter__(self) -> Self:
@@ -226,6 +228,7 @@ class Agent:
     def add(self, events: Iterable[pb.Event]) -> None:
         """Take events that others have seen, of processes of sessions; not after `finish`."""
         self._pipeline.publish(events)
+        self._wake.set()
 
     def apply(self, settings: AgentSettings) -> None:
         """Go on with other settings; of `settings.kernel` only `discover` and `network` can change.
@@ -248,6 +251,7 @@ class Agent:
         if rules_changed:
             self._pipeline.publish(self._tracker.begin_running(boot_ns()))
         self._watch_calls()
+        self._wake.set()
 
     def _set_interest(self, rules: Sequence[SessionRule]) -> None:
         """Have starts told that may begin a session by `rules`."""
@@ -262,13 +266,22 @@ class Agent:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Drain until `stop` is set."""
-        while not stop.is_set():
-            await self._wait_for_records()
-            now_ns = self._drain()
-            self._seeker.turn(now_ns)
-            self._pipeline.publish(self._unseen(now_ns))
-            if now_ns >= self._next_second_ns:
-                self._every_second(now_ns)
+        # A group of tasks would put what is raised here into another exception.
+        waking = asyncio.create_task(self._wake_at(stop), name="end of the drain")
+        try:
+            while not stop.is_set():
+                await self._wait_for_records()
+                now_ns = self._drain()
+                self._seeker.turn(now_ns)
+                self._pipeline.publish(self._unseen(now_ns))
+                if now_ns >= self._next_second_ns:
+                    self._every_second(now_ns)
+        finally:
+            waking.cancel()
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._wake.set()
 
     def _unseen(self, now_ns: int) -> Iterator[pb.Event]:
         """Yield what the other thread found out about processes of sessions that are not read."""
@@ -287,8 +300,10 @@ class Agent:
 
     async def _wait_for_records(self) -> None:
         """Wait until the ring is to be drained, or a program to be looked at."""
-        until_look_s = max(0, self._seeker.next_ns - boot_ns()) / _SECOND_NS
-        wait_s = min(self._settings.poll_s, until_look_s)
+        next_ns = min(self._seeker.next_ns, self._next_second_ns)
+        wait_s = max(0, next_ns - boot_ns()) / _SECOND_NS
+        if not self._may_sleep():
+            wait_s = min(self._settings.poll_s, wait_s)
         try:
             async with asyncio.timeout(wait_s):
                 await self._wake.wait()
@@ -296,11 +311,18 @@ class Agent:
             return
         self._wake.clear()
 
+    def _may_sleep(self) -> bool:
+        """Say whether there is nothing to do before the next record, which then wakes us up."""
+        idle = self._drained_nothing and self._frames.is_empty and not self._seeker.is_busy
+        return idle and self._kernel.sleep()
+
     def _drain(self) -> int:
         """Empty the ring; return the boot time before that."""
         now_ns = boot_ns()
+        self._drained_nothing = True
         while True:
             drained = self._kernel.drain(self._offset_ns, _BATCH_BYTES)
+            self._drained_nothing &= not drained.records
             self._pipeline.take(drained, self._offset_ns)
             if not drained.more:
                 break

@@ -78,6 +78,11 @@ class FrameWriter:
         frame.size += len(batch)
         frame.count += count
 
+    @property
+    def is_empty(self) -> bool:
+        """True while no event waits for its frame to be closed."""
+        return not self._open
+
     def flush(self) -> None:
         """Close every open frame, the meaningful ones first."""
         for key in sorted(self._open, key=lambda key: key[1]):

@@ -36,6 +36,11 @@ class Seeker:
             return NEVER_NS
         return min(self._next_look_ns, self._jobs_due_ns)
 
+    @property
+    def is_busy(self) -> bool:
+        """True until `turn` has heard that all it was given is done."""
+        return self._running is not None
+
     async def run(self, job: Callable[[], None]) -> None:
         """Do `job`, and return when it is done."""
         await asyncio.get_running_loop().run_in_executor(self._thread, job)

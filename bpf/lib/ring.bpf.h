@@ -27,6 +27,9 @@ struct wake_state {
 
 struct wake_state MAP_VALUE(wakes, ".bss.wakes");
 
+/* 1 = the reader does not poll, but waits for the next record. Written by user space. */
+volatile __u32 MAP_VALUE(asleep, ".bss.asleep");
+
 /* The reader is woken for what it has to answer soon, but not more often than this. */
 #define HURRY_NS 20000000ull
 
@@ -134,15 +137,23 @@ static __always_inline bool may_hurry(__u64 now_ns)
 	return true;
 }
 
+static __always_inline bool ends_sleep(void)
+{
+	if (!asleep)
+		return false;
+	asleep = 0;
+	return true;
+}
+
 /*
  * Give a record to the reader. A wake-up costs the watched process microseconds: the reader polls,
- * except when the ring fills, or when `urgent`ly it has to answer.
+ * except when the ring fills, when it has to answer `urgent`ly, or when it sleeps.
  */
 static __always_inline void submit_record_as(__u32 class, void *record, __u64 payload, bool urgent)
 {
 	__u64 now_ns = ((struct record_header *)record)->boot_ns, flags = BPF_RB_NO_WAKEUP;
 
-	if (is_filling() || (urgent && may_hurry(now_ns)))
+	if (is_filling() || ends_sleep() || (urgent && may_hurry(now_ns)))
 		flags = BPF_RB_FORCE_WAKEUP;
 	bpf_ringbuf_submit(record, flags);
 	COUNT(class, submitted, 1);

@@ -58,3 +58,28 @@ def test_a_stranger_that_uses_tls_wakes_the_reader(watch, tls_tester, libssl) ->
         if is_awake(seen_by.kernel):
             return
     pytest.fail("no wake-up")
+
+
+@pytest.mark.every_loader
+def test_who_sleeps_is_woken_by_the_next_record_whatever_it_is_and_only_by_that(
+    watch, tester
+) -> None:
+    seen_by = watch()
+    shell = tester("/bin/sh", "-c", "echo ready; while read line; do (:); echo done; done")
+    seen_by.track(shell.pid)
+
+    def fork() -> None:
+        shell.say("fork")
+        assert shell.line() == "done"
+
+    fork()
+    assert not seen_by.kernel.sleep()  # something waits already
+    seen_by.drain()
+    seen_by.kernel.acknowledge()
+    assert seen_by.kernel.sleep()
+    assert not is_awake(seen_by.kernel)
+    fork()
+    assert is_awake(seen_by.kernel)
+    seen_by.kernel.acknowledge()
+    fork()
+    assert not is_awake(seen_by.kernel)

@@ -5,7 +5,8 @@ from typing import Any
 LAYOUT: dict[str, dict[str, int]]
 
 # A mapped BPF ring buffer. `item_types` are called with positional arguments, in the order of their
-# fields: TlsRun, TlsDuplex, ConnectionOpened, ConnectionClosed, ProcessRecord, Segment.
+# fields: TlsRun, TlsDuplex, ConnectionOpened, ConnectionClosed, ProcessRecord,
+# ProcessNetworked, Segment.
 class Ring:
     def __init__(
         self,
@@ -18,5 +19,7 @@ class Ring:
     def drain(
         self, wall_offset_ns: int, budget_bytes: int, /
     ) -> tuple[list[Any], int, int, bool]: ...
+    # False also while a record is being written.
+    def is_empty(self) -> bool: ...
     # Unmap; draining afterwards raises ValueError.
     def close(self) -> None: ...

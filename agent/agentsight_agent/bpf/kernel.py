@@ -491,10 +491,19 @@ class Kernel(AbstractContextManager["Kernel"]):
     def fileno(self) -> int:
         """Return the descriptor that becomes readable when the ring is to be drained soon.
 
-        That is when `wakeup_bytes` wait in it, a program was executed, or a process in no session
-        has used TLS. `acknowledge` makes it unreadable until the next time.
+        That is when `wakeup_bytes` wait in it, a program was executed, a process in no session
+        has used TLS, or something came after `sleep`. `acknowledge` makes it unreadable until the
+        next time.
         """
         return self._wakes.fileno()
+
+    def sleep(self) -> bool:
+        """Have the next record make `fileno()` readable, whatever it is.
+
+        False if there is a record already, or one is being written: poll on.
+        """
+        self._object.map(".bss.asleep").update(bytes(4), b"\1\0\0\0")
+        return self._ring.is_empty()
 
     def acknowledge(self) -> None:
         """Say that the wake-up was heard; what is in the ring has to be drained after this."""

@@ -64,6 +64,17 @@ static PyObject *ring_drain(RingObject *self, PyObject *arguments)
 			     (unsigned long long)lost, self->batch.more ? Py_True : Py_False);
 }
 
+static PyObject *ring_is_empty(RingObject *self, PyObject *unused)
+{
+	const struct ring *ring = &self->batch.ring;
+
+	if (!ring->data) {
+		PyErr_SetString(PyExc_ValueError, "the ring is closed");
+		return NULL;
+	}
+	return PyBool_FromLong(*ring->consumer == ring_produced(ring));
+}
+
 static PyObject *ring_close_method(RingObject *self, PyObject *unused)
 {
 	struct batch *batch = &self->batch;
@@ -90,6 +101,7 @@ static void ring_dealloc(PyObject *self)
 
 static PyMethodDef ring_methods[] = {
 	{"drain", (PyCFunction)ring_drain, METH_VARARGS, NULL},
+	{"is_empty", (PyCFunction)ring_is_empty, METH_NOARGS, NULL},
 	{"close", (PyCFunction)ring_close_method, METH_NOARGS, NULL},
 	{NULL, NULL, 0, NULL},
 };
