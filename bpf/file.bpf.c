@@ -95,15 +95,19 @@ static __noinline int emit_closed(struct descriptor *key, struct open_file *file
 	return 0;
 }
 
-static __always_inline void close_file(struct descriptor *key)
+/* Returns whether it was a file of which something was told. */
+static __always_inline bool close_file(struct descriptor *key)
 {
 	struct open_file *file = bpf_map_lookup_elem(&open_files, key);
+	bool told;
 
 	if (!file)
-		return;
+		return false;
+	told = !file->is_untold;
 	emit_closed(key, file, 0);
 	if (!bpf_map_delete_elem(&open_files, key))
 		let_go_descriptor(key->tgid);
+	return told;
 }
 
 /*
@@ -532,8 +536,13 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 	if (!opening.session)
 		return 0;
 	USE_REGISTERS(regs);
-	if (SYSCALL_NUMBER(regs) == __NR_close)
-		udp_closed(tgid, SYSCALL_ARG1(regs));
+	if (SYSCALL_NUMBER(regs) == __NR_close) {
+		key.fd = SYSCALL_ARG1(regs);
+		/* What was a file was nothing else. */
+		if (control.files && close_file(&key))
+			return 0;
+		udp_closed(tgid, key.fd);
+	}
 	if (CALLS_IN_ONE_PROGRAM && result >= 0 && control.stdio)
 		stdio_call_ended(regs, tgid, opening.session, result);
 	if (!control.files)
@@ -543,11 +552,6 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 	if (is_opening(&opening, regs)) {
 		FORGET_BOUNDS(opening.directory, opening.session);
 		opened(&opening);
-		return 0;
-	}
-	if (SYSCALL_NUMBER(regs) == __NR_close) {
-		key.fd = SYSCALL_ARG1(regs);
-		close_file(&key);
 		return 0;
 	}
 	if (CALLS_IN_ONE_PROGRAM && !(result >= 0 && used_call_ended(regs, tgid, result)))

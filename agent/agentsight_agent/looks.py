@@ -16,8 +16,10 @@ class Looks:
     The caller asks for the next look at a process when it has taken one and the process is alive.
     """
 
-    def __init__(self, after_ns: tuple[int, ...]) -> None:
+    def __init__(self, after_ns: tuple[int, ...], *, together_ns: int = 1) -> None:
+        """Put looks off to multiples of `together_ns`, so that many are taken at once."""
         self._after_ns = after_ns
+        self._together_ns = together_ns
         # (when, process, how many looks it had)
         self._waiting: list[tuple[int, int, int]] = []
 
@@ -46,7 +48,8 @@ class Looks:
         if taken < len(self._after_ns):
             # The times count from the begin, `now_ns` is the time of the look before.
             wait_ns = self._after_ns[taken] - (self._after_ns[taken - 1] if taken else 0)
-            heapq.heappush(self._waiting, (now_ns + wait_ns, pid, taken))
+            due_ns = -(-(now_ns + wait_ns) // self._together_ns) * self._together_ns
+            heapq.heappush(self._waiting, (due_ns, pid, taken))
 
     def clear(self) -> None:
         """Forget all."""

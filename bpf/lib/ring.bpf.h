@@ -75,6 +75,17 @@ struct {
 			__sync_fetch_and_add(&counters_->field, (amount));                \
 	} while (0)
 
+/* As COUNT, of the two that are always counted together. */
+static __always_inline void count_submitted(__u32 class, __u64 payload)
+{
+	struct class_counters *totals = bpf_map_lookup_elem(&counters, &class);
+
+	if (!totals)
+		return;
+	__sync_fetch_and_add(&totals->submitted, 1);
+	__sync_fetch_and_add(&totals->submitted_bytes, payload);
+}
+
 static __always_inline bool switched_off(void)
 {
 	return !control.enabled;
@@ -156,8 +167,7 @@ static __always_inline void submit_record_as(__u32 class, void *record, __u64 pa
 	if (is_filling() || ends_sleep() || (urgent && may_hurry(now_ns)))
 		flags = BPF_RB_FORCE_WAKEUP;
 	bpf_ringbuf_submit(record, flags);
-	COUNT(class, submitted, 1);
-	COUNT(class, submitted_bytes, payload);
+	count_submitted(class, payload);
 }
 
 static __always_inline void submit_record(__u32 class, void *record, __u64 payload)

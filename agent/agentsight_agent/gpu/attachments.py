@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 # After the start of a program.
 _LOOKS_AFTER_NS = (500_000_000, 2_000_000_000, 10_000_000_000, 60_000_000_000)
+_TOGETHER_NS = 250_000_000
 
 
 class GpuLink(Protocol):
@@ -53,7 +54,7 @@ class GpuAttachments:
         self._own_mounts = procfs.mount_namespace("self", proc)
         # Files that were looked at; None: nothing to hook, or it could not be.
         self._links: dict[Identity, GpuLink | None] = {}
-        self._looks = Looks(_LOOKS_AFTER_NS)
+        self._looks = Looks(_LOOKS_AFTER_NS, together_ns=_TOGETHER_NS)
         self.users: frozenset[int] = frozenset()
 
     def start(self, now_ns: int) -> None:

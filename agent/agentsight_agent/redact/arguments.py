@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from agentsight_agent.redact.headers import is_credential
-from agentsight_agent.redact.rules import CREDENTIAL_NAME
+from agentsight_agent.redact.rules import CREDENTIAL_NAME, compile_pattern
 
 # The next argument is a credential; curl and wget take "user:password" after some flags.
 _SECRET_FLAG = re.compile(
@@ -19,7 +19,21 @@ _USER_FLAGS = frozenset({"-u", "--user", "-U", "--proxy-user"})
 _ASSIGNED_FLAG = re.compile(r"(-{1,2}[A-Za-z0-9_-]+)=(.+)", re.DOTALL)
 _HEADER = re.compile(r"([A-Za-z0-9-]+):[ \t]*(.+)", re.DOTALL)
 
+# A part of all that the patterns above and `is_credential` look for.
+_SUSPICIOUS = compile_pattern(
+    rb"(?i)key|token|secret|pass|pwd|auth|cookie|credential|signature"
+    rb"|(?:^|\n)(?:-u|--user|--proxy-user)(?:\n|$)"
+)
+
 Redact = Callable[[str, str], str]
+
+
+def is_suspicious(lines: bytes) -> bool:
+    """Say whether a command line, an argument a line, may have a credential for what it is called.
+
+    Nearly all have none: one look at it spares several at each argument.
+    """
+    return _SUSPICIOUS.search(lines) is not None
 
 
 def redact_arguments(argv: Sequence[str], secret: Redact, text: Callable[[str], str]) -> list[str]:

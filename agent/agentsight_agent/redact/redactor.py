@@ -25,7 +25,7 @@ from agentsight_core.parsers.messages import (
 )
 from agentsight_core.pb import events_pb2 as pb
 
-from agentsight_agent.redact.arguments import redact_arguments
+from agentsight_agent.redact.arguments import is_suspicious, redact_arguments
 from agentsight_agent.redact.headers import is_credential, is_metadata
 from agentsight_agent.redact.rules import Scanner
 from agentsight_agent.redact.text import Replacement, TextRedactor
@@ -188,6 +188,10 @@ class Redactor:
         if self._mode is CaptureMode.FULL:
             return list(argv)
         try:
+            # What is found in an argument is found in its line.
+            lines = "\n".join(argv).encode("utf-8", "surrogateescape")
+            if not is_suspicious(lines) and not self._scanner.is_suspicious(lines):
+                return list(argv)
             return redact_arguments(argv, self._secret, self._text)
         except Exception:  # noqa: BLE001 - fails closed: no bug here may let a credential out
             self.failures += 1

@@ -159,9 +159,13 @@ class Scanner:
             for family in families
         ]
 
+    def is_suspicious(self, data: bytes) -> bool:
+        """Say whether there may be a credential in `data`."""
+        return self._suspicious.search(data) is not None
+
     def scan(self, data: bytes) -> list[Span]:
         """Return the credentials in `data`, ascending; what overlaps is one."""
-        if not self._suspicious.search(data):
+        if not self.is_suspicious(data):
             return []
         found = sorted(self._matches(data), key=lambda span: (span.start, -span.end))
         spans: list[Span] = []

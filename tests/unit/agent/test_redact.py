@@ -346,6 +346,9 @@ class BrokenScanner(Scanner):
             raise RuntimeError("boom")
         return []
 
+    def is_suspicious(self, data: bytes) -> bool:
+        return b"boom" in data
+
 
 def test_a_failing_redactor_lets_no_content_out() -> None:
     one = Redactor(CaptureMode.REDACTED, KEY, BrokenScanner())
