@@ -64,6 +64,8 @@ STAGES = (
 _SECOND_NS = 1_000_000_000
 # What is made of a batch lives until its end, and takes several times its size.
 _BATCH_BYTES = 1 << 20
+# What the other thread finds is asked for this often; its next look may be due soon.
+_SEEKING_S = 0.02
 # A burst leaves free memory behind.
 _TRIM_NS = 10 * _SECOND_NS
 
@@ -78,9 +80,9 @@ class AgentSettings:
     include: tuple[ProcessFilter, ...] = ()
     exclude: tuple[ProcessFilter, ...] = ()
     hosts: HostFilter = ALL_HOSTS
-    # The ring is looked at this often; it wakes the agent earlier when something is urgent,
-    # and when there has been nothing for so long.
-    poll_s: float = 0.05
+    # While something comes the ring is looked at this often; it wakes the agent earlier when
+    # something is urgent. Longer means that what agents do at once is worked off while they wait.
+    poll_s: float = 0.2
     # Longest time that an event waits for others to share a frame.
     flush_s: float = 0.1
     # A process that talks to an LLM API becomes a session by itself.
@@ -302,7 +304,9 @@ class Agent:
         """Wait until the ring is to be drained, or a program to be looked at."""
         next_ns = min(self._seeker.next_ns, self._next_second_ns)
         wait_s = max(0, next_ns - boot_ns()) / _SECOND_NS
-        if not self._may_sleep():
+        if self._seeker.is_busy:
+            wait_s = min(_SEEKING_S, wait_s)
+        elif not self._may_sleep():
             wait_s = min(self._settings.poll_s, wait_s)
         try:
             async with asyncio.timeout(wait_s):
@@ -313,8 +317,7 @@ class Agent:
 
     def _may_sleep(self) -> bool:
         """Say whether there is nothing to do before the next record, which then wakes us up."""
-        idle = self._drained_nothing and self._frames.is_empty and not self._seeker.is_busy
-        return idle and self._kernel.sleep()
+        return self._drained_nothing and self._frames.is_empty and self._kernel.sleep()
 
     def _drain(self) -> int:
         """Empty the ring; return the boot time before that."""

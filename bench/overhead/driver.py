@@ -94,14 +94,17 @@ class Driver:
                 found += len(_WORDS.findall(file.read()))
         return count, 0
 
-    def compile(self) -> tuple[int, int]:
+    def compile(self, times: int = 1) -> tuple[int, int]:
         """Build a C program, two files at a time."""
-        build = self._folder / "build"
-        shutil.rmtree(build, ignore_errors=True)
-        build.mkdir()
-        source = self._folder / "source"
-        subprocess.run(["make", "-s", "-j2", "-C", build, "-f", source / "Makefile"], check=True)
-        return len(list(build.glob("*.o"))), 0
+        build, source = self._folder / "build", self._folder / "source"
+        command = ["make", "-s", "-j2", "-C", build, "-f", source / "Makefile"]
+        made = 0
+        for _ in range(times):
+            shutil.rmtree(build, ignore_errors=True)
+            build.mkdir()
+            subprocess.run(command, check=True)
+            made += len(list(build.glob("*.o")))
+        return made, 0
 
     def read_repository(self, turns: int, events: int, pause_us: int) -> tuple[int, int]:
         """Be an agent that reads 10,000 files: the model answers, a tool reads some of them."""
