@@ -64,8 +64,9 @@ STAGES = (
 _SECOND_NS = 1_000_000_000
 # What is made of a batch lives until its end, and takes several times its size.
 _BATCH_BYTES = 1 << 20
-# What the other thread finds is asked for this often; its next look may be due soon.
-_SEEKING_S = 0.02
+# The kernel side wakes us up for what is urgent, but not again within this time (HURRY_NS of
+# bpf/lib/ring.bpf.h). The other thread is asked as often for what it found.
+_SOON_S = 0.02
 # A burst leaves free memory behind.
 _TRIM_NS = 10 * _SECOND_NS
 
@@ -127,6 +128,7 @@ class Agent:
         self._next_flush_ns = 0
         self._next_second_ns = 0
         self._next_trim_ns = 0
+        self._was_woken = False
         self._drained_nothing = False
         self._finished = False
 
@@ -304,16 +306,18 @@ class Agent:
         """Wait until the ring is to be drained, or a program to be looked at."""
         next_ns = min(self._seeker.next_ns, self._next_second_ns)
         wait_s = max(0, next_ns - boot_ns()) / _SECOND_NS
-        if self._seeker.is_busy:
-            wait_s = min(_SEEKING_S, wait_s)
+        if self._was_woken or self._seeker.is_busy:
+            wait_s = min(_SOON_S, wait_s)
         elif not self._may_sleep():
             wait_s = min(self._settings.poll_s, wait_s)
         try:
             async with asyncio.timeout(wait_s):
                 await self._wake.wait()
         except TimeoutError:
+            self._was_woken = False
             return
         self._wake.clear()
+        self._was_woken = True
 
     def _may_sleep(self) -> bool:
         """Say whether there is nothing to do before the next record, which then wakes us up."""
