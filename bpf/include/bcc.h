@@ -123,7 +123,7 @@ static __always_inline long unstored(void *map, __u64 key)
 /* The arguments of a program have more bytes than loops may have turns. */
 #define CAN_SEARCH 0
 /* The programs that take plaintext have no room on the stack for the key of a program. */
-#define CAN_DOUBT  0
+#define CAN_DOUBT 0
 /* Of descriptors that a process leaves open, so many are looked for. */
 #define MAX_DESCRIPTORS 64
 
