@@ -528,3 +528,14 @@ async def test_the_copy_of_a_summary_that_the_server_makes_can_be_opened(cluster
                 await asyncio.sleep(0.05)
         assert CANARY.encode() not in copy.data
         assert Finding.FromString(reader.content(copy)) == summary
+
+
+async def test_a_connection_whose_server_is_gone_ends_without_an_error(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    async with contextlib.AsyncExitStack() as stack:
+        async with cluster.server:
+            bus = await stack.enter_async_context(cluster.connect("aggregator"))
+        await eventually(lambda: not bus.client.is_connected)
+        await bus.client.publish("findings.0.x.span", b"nobody takes it")
+        assert bus.client.pending_data_size
+    assert bus.client.is_closed

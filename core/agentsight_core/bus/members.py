@@ -26,6 +26,8 @@ _BUCKET = f"KV_{subjects.STATUS}"
 _NOTES = f"$KV.{subjects.STATUS}.*.*.note"
 _INTERVAL_SECONDS = 5.0
 _INTERVALS = 3
+# After a failure: a stream that was just made has no leader for some seconds.
+_AGAIN_SECONDS = 1.0
 _LEAVE_SECONDS = 1.0
 _PAGE = 500
 _PAGE_BYTES = 4 << 20
@@ -98,13 +100,14 @@ async def noted(
         while True:
             try:
                 await write_note(bus, describe(), ttl_seconds)
-                trouble = ""
+                trouble, wait_s = "", interval_seconds
             except AgentSightError as error:
                 # The next one makes up for it; whoever looks sees that this member is silent.
+                wait_s = min(_AGAIN_SECONDS, interval_seconds)
                 if str(error) != trouble:
                     trouble = str(error)
                     _log.info("the note of this process cannot be written: %s", error)
-            await asyncio.sleep(interval_seconds)
+            await asyncio.sleep(wait_s)
 
     keeping = asyncio.create_task(keep(), name="note")
     try:
