@@ -203,6 +203,7 @@ class _Delivery:
         self._settings = settings
         self._stage = ledger.stage("publish", "frames")
         self._publisher: Publisher | None = None
+        self._connected = asyncio.Event()
         self._pace = Pace(lambda: live.config.spool.publish_bytes_per_s)
 
     async def run(self) -> None:
@@ -214,6 +215,7 @@ class _Delivery:
                     asyncio.TaskGroup() as group,
                 ):
                     self._publisher = Publisher(self._spool, bus, self._stage, pace=self._pace)
+                    self._connected.set()
                     group.create_task(self._live.watch_bus(bus), name="configuration")
                     group.create_task(self._publisher.run(), name="publisher")
             except* Retryable as errors:
@@ -222,9 +224,15 @@ class _Delivery:
                 await asyncio.sleep(_RECONNECT_S)
 
     async def drain(self, seconds: float) -> bool:
-        if self._publisher is None:
-            return not self._spool.held
-        return await self._publisher.drain(seconds)
+        """Wait until all is delivered, `seconds` at most; tell whether it is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                # A stop soon after the start comes before the connection.
+                if self._spool.held and self._publisher is None:
+                    await self._connected.wait()
+                if self._publisher is not None:
+                    await self._publisher.drain(seconds)
+        return not self._spool.held
 
 
 @contextlib.asynccontextmanager
