@@ -67,6 +67,8 @@ _BATCH_BYTES = 1 << 20
 # The kernel side wakes us up for what is urgent, but not again within this time (HURRY_NS of
 # bpf/lib/ring.bpf.h). The other thread is asked as often for what it found.
 _SOON_S = 0.02
+# More records were no urgent ones: the ring was filling.
+_FEW_RECORDS = 64
 # A burst leaves free memory behind.
 _TRIM_NS = 10 * _SECOND_NS
 
@@ -129,7 +131,7 @@ class Agent:
         self._next_second_ns = 0
         self._next_trim_ns = 0
         self._was_woken = False
-        self._drained_nothing = False
+        self._drained_records = 0
         self._finished = False
 
     async def __aenter__(self) -> Self:
@@ -306,7 +308,8 @@ class Agent:
         """Wait until the ring is to be drained, or a program to be looked at."""
         next_ns = min(self._seeker.next_ns, self._next_second_ns)
         wait_s = max(0, next_ns - boot_ns()) / _SECOND_NS
-        if self._was_woken or self._seeker.is_busy:
+        urgent = self._was_woken and self._drained_records <= _FEW_RECORDS
+        if urgent or self._seeker.is_busy:
             wait_s = min(_SOON_S, wait_s)
         elif not self._may_sleep():
             wait_s = min(self._settings.poll_s, wait_s)
@@ -321,15 +324,16 @@ class Agent:
 
     def _may_sleep(self) -> bool:
         """Say whether there is nothing to do before the next record, which then wakes us up."""
-        return self._drained_nothing and self._frames.is_empty and self._kernel.sleep()
+        idle = not self._drained_records and self._frames.is_empty
+        return idle and self._kernel.sleep()
 
     def _drain(self) -> int:
         """Empty the ring; return the boot time before that."""
         now_ns = boot_ns()
-        self._drained_nothing = True
+        self._drained_records = 0
         while True:
             drained = self._kernel.drain(self._offset_ns, _BATCH_BYTES)
-            self._drained_nothing &= not drained.records
+            self._drained_records += drained.records
             self._pipeline.take(drained, self._offset_ns)
             if not drained.more:
                 break

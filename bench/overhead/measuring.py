@@ -17,6 +17,12 @@ from bench.overhead.tracers import Nobody, Ours, Seen, Tracer, until
 _DRIVER = Path(__file__).with_name("driver.py")
 
 
+_WARMING: Sequence[Mapping[str, object]] = (
+    {"work": "stream", "answers": 1, "events": 20, "pause_us": 0},
+    {"work": "compile"},
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One thing to do; `watched`: by the program that the tracers look for."""
@@ -112,11 +118,12 @@ def run_all(place: Place, tracer: Tracer, workloads: Sequence[Workload]) -> dict
     tracer.start()
     try:
         with drivers(place, tracer) as driver:
-            # Whatever a program does for the first time is not measured.
-            warm = {"work": "stream", "answers": 1, "events": 20, "pause_us": 0}
+            # What is done for the first time is not measured: neither by the program, nor by a
+            # tracer that looks once at each file of a program.
             for workload in workloads[:1]:
-                driver(workload).say(warm)
-                driver(workload).answer()
+                for warm in _WARMING:
+                    driver(workload).say(warm)
+                    driver(workload).answer()
             samples = {}
             before = tracer.seen()
             for workload in workloads:

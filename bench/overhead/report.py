@@ -27,6 +27,8 @@ it counts bodies only, without heads and framing); bodies of no LLM call, as tho
 client, are captured, framed and counted, and not given on. The flat-out client and its server share
 a CPU. *Tracer CPU* is that of the tracer while the work is done; what it does afterwards is in the
 bars, less what it takes when nothing is done. Our agent publishes to a bus on the same machine.
+What is done for the first time after a tracer has started is not in the figures: our agent then
+looks once at the file of each program, which takes it some 30 ms for those of the build.
 """
 _COLUMNS = (
     "| workload | tracer | wall | added wall | added CPU/unit | captured | events | lost "
