@@ -91,6 +91,9 @@ class PartitionFold:
     def observe(self, event: pb.Event) -> list[Finding]:
         """Take the next event of the log; return what has become final by it."""
         kind = event.WhichOneof("body")
+        if kind == "session_started":
+            # Its watcher was stopped and has started anew: the session has the same number.
+            self._state.ended.pop(event.session, None)
         if kind == "tick":
             if event.tick.HasField("settings"):
                 wanted = event.tick.settings
@@ -98,17 +101,11 @@ class PartitionFold:
             return self.advance(event.wall_ns)
         if kind == "lost":
             self._lose(event)
-        elif kind is None or not event.session or self._is_over(event.session, kind):
+        elif kind is None or not event.session or event.session in self._state.ended:
             self._meter.add("agentsight.ignored", 1, reason=self._reason(event, kind))
         else:
             self._observe_in_session(event, kind)
         return self._output.take()
-
-    def _is_over(self, session: int, kind: str) -> bool:
-        """Say whether a session was written to the end; a watcher that starts anew opens it."""
-        if kind == "session_started":
-            self._state.ended.pop(session, None)
-        return session in self._state.ended
 
     def advance(self, now_ns: int) -> list[Finding]:
         """Event time has reached `now_ns`: settle, time out, forget."""

@@ -86,7 +86,7 @@ def test_what_bcc_cannot_compile_is_told_with_the_compilers_words(tmp_path) -> N
     layout = tmp_path / "layout.h"
     layout.write_text("struct task_struct {};\n")
     programs = BccObject(compiled_for(platform.machine()), installed_headers(), layout)
-    with pytest.raises(ProbeError, match="no member named"):
+    with pytest.raises(ProbeError, match="no member named 'mm'"):
         programs.load()
     programs.close()
 

@@ -27,8 +27,10 @@ class Interest:
         self._globs: list[str] = []
         for rule in rules:
             mark = needed_text(rule.argv).encode()
-            if mark and (mark in self.marks or len(self.marks) < max_marks):
-                self.marks = tuple(dict.fromkeys((*self.marks, mark)))
+            if mark in self.marks:
+                continue
+            if mark and len(self.marks) < max_marks:
+                self.marks += (mark,)
             else:
                 self._globs.append(rule.executable or "*")
 

@@ -181,9 +181,9 @@ class Attachments:
         real = procfs.read_link(path)
         if mounts == self._own_mounts:
             path = real  # a path that outlives the process
-        identity = (
-            self._files.find(path, real.rpartition("/")[2], executable=True) if path else None
-        )
+        if not path:
+            return
+        identity = self._files.find(path, real.rpartition("/")[2], executable=True)
         if identity is not None and self._familiarity:
             self._familiarity.started(pid, real, identity)
         self._use(pid, identity)

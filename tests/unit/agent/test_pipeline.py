@@ -10,6 +10,7 @@ from agentsight_agent.bpf.records import (
     ConnectionOpened,
     Drained,
     Item,
+    ProcessNetworked,
     ProcessRecord,
     Segment,
     TlsRun,
@@ -71,7 +72,7 @@ class World:
         connections = Connections(tracker, redactor, self.quiet, self.ledger, HttpSettings())
         self.frames = FrameWriter(IDENTITY, self.quiet, self.ledger.stage("events", "events"))
         listener = ProcessListener(
-            on_exec=lambda pid, familiar: self.heard.append(("exec", pid)),
+            on_exec=lambda pid, _: self.heard.append(("exec", pid)),
             on_networked=lambda pid: self.heard.append(("networked", pid)),
             on_exit=lambda pid: self.heard.append(("exit", pid)),
         )
@@ -136,6 +137,11 @@ def test_connections_end_before_their_process_and_the_session_after_it(world: Wo
     assert {event.session for event in events} == {world.session}
     assert world.heard == [("exec", PID), ("exit", PID)]
     assert events[2].wall_ns == 50 + OFFSET_NS
+
+
+def test_who_looks_at_programs_is_told_that_one_uses_the_network(world: World) -> None:
+    assert world.take(ProcessNetworked(PID)) == []
+    assert world.heard == [("networked", PID)]
 
 
 def test_credentials_in_arguments_do_not_get_into_frames(world: World) -> None:
