@@ -69,8 +69,6 @@ _BATCH_BYTES = 1 << 20
 _SOON_S = 0.02
 # More records were no urgent ones: the ring was filling.
 _FEW_RECORDS = 64
-# A burst leaves free memory behind.
-_TRIM_NS = 10 * _SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,6 @@ class Agent:
         self._wake = asyncio.Event()
         self._next_flush_ns = 0
         self._next_second_ns = 0
-        self._next_trim_ns = 0
         self._was_woken = False
         self._drained_records = 0
         self._finished = False
@@ -362,9 +359,8 @@ class Agent:
 
     def _every_second(self, now_ns: int) -> None:
         self._next_second_ns = now_ns + _SECOND_NS
-        if now_ns >= self._next_trim_ns:
-            self._next_trim_ns = now_ns + _TRIM_NS
-            give_back_free_memory()
+        # A burst leaves free memory behind.
+        give_back_free_memory()
         self._offset_ns = self._limits.wall_offset_ns = wall_offset_ns()
         self._pipeline.publish(self._limits.sweep(self._tracker.sessions, now_ns))
         self._pipeline.publish(self._tracker.sweep(now_ns))

@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from agentsight_core.ids import digest
 
 _MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
@@ -46,6 +45,8 @@ def _read_boot_id(file: Path) -> str:
     try:
         return file.read_text().strip()
     except FileNotFoundError:
+        import psutil  # noqa: PLC0415  0.6 MB that Linux does not need
+
         return f"{psutil.boot_time():.0f}"
 
 

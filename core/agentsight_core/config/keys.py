@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, get_origin
 
@@ -73,6 +72,8 @@ def allowed_names(path: Path) -> tuple[str, ...]:
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """Return the known name that `name` was probably meant to be."""
+    import difflib  # noqa: PLC0415  for mistakes only
+
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
 
 

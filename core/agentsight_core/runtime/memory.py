@@ -6,10 +6,10 @@ import ctypes
 
 
 def give_back_free_memory() -> None:
-    """Return freed memory to the system (malloc_trim(3)); takes a few ms.
+    """Return freed memory to the system (malloc_trim(3)).
 
-    For after a start that needed more than the work that follows. Other C libraries than glibc do
-    it by themselves.
+    For after a start, or a burst, that needed more than the work that follows; where nothing is to
+    be given back it takes microseconds. Other C libraries than glibc do it by themselves.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
