@@ -6,15 +6,13 @@
 #include "include/core.h"
 #endif
 
-#include "net.bpf.c"
-#include "tls.bpf.c"
+#include "socket.bpf.c"
 #include "tls_aead.bpf.c"
 #include "tls_go.bpf.c"
 #include "file.bpf.c"
 #include "gpu.bpf.c"
 #include "process.bpf.c"
 #include "signals.bpf.c"
-#include "socket.bpf.c"
 #include "readline.bpf.c"
 #include "layout.bpf.c"
 

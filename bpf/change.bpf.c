@@ -14,6 +14,8 @@
 
 #define UNCHANGED 0xffffffff
 #define MAX_PATH  4096
+/* Newer than the headers of some systems. */
+#define FCHMODAT2 452
 
 /* One call; a path at 0 means the descriptor itself. */
 struct change {
@@ -199,7 +201,7 @@ static __always_inline bool rights_changed(struct change *change, struct pt_regs
 		return true;
 	case __NR_mkdirat:
 	case __NR_fchmodat:
-	case 452: /* fchmodat2, newer than the headers of some systems */
+	case FCHMODAT2:
 		change->operation =
 			SYSCALL_NUMBER(regs) == __NR_mkdirat ? DIRECTORY_MADE : FILE_MODE_CHANGED;
 		change->directory = SYSCALL_ARG1(regs);

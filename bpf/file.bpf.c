@@ -45,7 +45,9 @@ struct open_file {
 	__u8 mapped_for_writing;
 	/* Nothing is told of it: it is a pipe, a socket, a device, or left out. */
 	__u8 is_untold;
-	__u16 reserved;
+	/* It is known to be none of the standard streams and no duplicate of one. */
+	__u8 is_diverted;
+	__u8 reserved;
 	char path[KEPT_PATH_BYTES];
 };
 
@@ -57,8 +59,18 @@ struct {
 	__type(value, struct open_file);
 } MAP(open_files);
 
-/* Initial value of an entry; the path is then read into the entry itself. */
 ZEROED(struct open_file, no_file);
+
+/*
+ * The entry that is being made of a file that is being opened. One for each CPU will do: only the
+ * program at the end of system calls uses it, and no program runs twice at once on a CPU.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct open_file);
+} MAP(opened_files);
 
 static __always_inline void put_closed(struct descriptor *key, struct open_file *file,
 				       __u32 still_open, const __u32 room)
@@ -139,26 +151,36 @@ static __always_inline void leave_out_file(struct descriptor *key)
 		file->is_untold = 1;
 }
 
+static __always_inline void hold_opened(struct descriptor *key, const struct open_file *file)
+{
+	if (!hold_descriptor(CLASS_FILE, key->tgid, key->fd) ||
+	    !bpf_map_update_elem(&open_files, key, file, BPF_NOEXIST))
+		return;
+	let_go_descriptor(key->tgid);
+	/* The old file was closed unseen: by exec, close_range or dup2. */
+	close_file(key);
+	hold_file(key, file, BPF_ANY);
+}
+
 /* Begin to sum up what happens on a new descriptor. */
 static __noinline struct open_file *note_open(struct descriptor *key, __u64 session, __u64 path_at)
 {
-	struct open_file *file;
+	__u32 zero = 0;
+	struct open_file *file = bpf_map_lookup_elem(&opened_files, &zero);
 	long bytes;
 
-	/* The old file was closed unseen: by exec, close_range or dup2. */
-	close_file(key);
-	file = hold_file(key, &no_file, BPF_ANY);
 	if (!file)
 		return NULL;
+	bytes = bpf_probe_read_user_str(file->path, sizeof(file->path), (void *)path_at);
+	file->path_bytes = bytes > 0 ? bytes : 0;
+	if (bytes == KEPT_PATH_BYTES)
+		COUNT(CLASS_FILE, truncated, 1);
 	file->session = session;
 	file->opened_boot_ns = bpf_ktime_get_boot_ns();
 	file->told_boot_ns = file->opened_boot_ns;
 	file->looked_jiffies = bpf_jiffies64();
-	bytes = bpf_probe_read_user_str(file->path, sizeof(file->path), (void *)path_at);
-	if (bytes > 0)
-		file->path_bytes = bytes;
-	if (bytes == KEPT_PATH_BYTES)
-		COUNT(CLASS_FILE, truncated, 1);
+	file->is_diverted = key->fd > 2;
+	hold_opened(key, file);
 	return file;
 }
 
@@ -184,6 +206,7 @@ static __noinline int duplicate_file(struct descriptor *key, __s32 fd)
 	file->reads = 0;
 	file->writes = 0;
 	file->mapped_for_writing = 0;
+	file->is_diverted = 0;
 	file->opened_boot_ns = bpf_ktime_get_boot_ns();
 	return 0;
 }
@@ -276,6 +299,7 @@ static __noinline struct open_file *note_found(struct descriptor *key)
 	entry = file ? hold_file(key, &no_file, BPF_NOEXIST) : NULL;
 	if (!entry)
 		return bpf_map_lookup_elem(&open_files, key);
+	entry->is_diverted = CALLS_IN_ONE_PROGRAM && standard_of(key->tgid, key->fd) == DIVERTED;
 	opening.session = session_of(key->tgid);
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG ||
 	    !is_wanted_path(0, key->fd) || !admits(opening.session, CLASS_FILE)) {
@@ -314,28 +338,35 @@ static __always_inline void tell_sometimes(struct descriptor *key, struct open_f
 	emit_closed(key, file, 1);
 }
 
-static __always_inline void add_read(__u32 tgid, __s32 fd, long bytes)
+/* Both return whether the descriptor may be a standard stream, and not a file alone. */
+static __always_inline bool add_read(__u32 tgid, __s32 fd, long bytes)
 {
 	struct descriptor key = {.tgid = tgid, .fd = fd};
 	struct open_file *file = file_used(&key);
 
-	if (!file || file->is_untold)
-		return;
-	__sync_fetch_and_add(&file->read_bytes, bytes);
-	__sync_fetch_and_add(&file->reads, 1);
-	tell_sometimes(&key, file);
+	if (!file)
+		return true;
+	if (!file->is_untold) {
+		__sync_fetch_and_add(&file->read_bytes, bytes);
+		__sync_fetch_and_add(&file->reads, 1);
+		tell_sometimes(&key, file);
+	}
+	return !file->is_diverted;
 }
 
-static __always_inline void add_write(__u32 tgid, __s32 fd, long bytes)
+static __always_inline bool add_write(__u32 tgid, __s32 fd, long bytes)
 {
 	struct descriptor key = {.tgid = tgid, .fd = fd};
 	struct open_file *file = file_used(&key);
 
-	if (!file || file->is_untold)
-		return;
-	__sync_fetch_and_add(&file->written_bytes, bytes);
-	__sync_fetch_and_add(&file->writes, 1);
-	tell_sometimes(&key, file);
+	if (!file)
+		return true;
+	if (!file->is_untold) {
+		__sync_fetch_and_add(&file->written_bytes, bytes);
+		__sync_fetch_and_add(&file->writes, 1);
+		tell_sometimes(&key, file);
+	}
+	return !file->is_diverted;
 }
 
 /* mmap(2): writing to memory will change the file. */
@@ -423,8 +454,12 @@ static __always_inline bool is_opening(struct opening *opening, struct pt_regs *
 	return false;
 }
 
-/* A successful call that uses a descriptor; false if it is none of these. */
-static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, long result)
+/*
+ * A successful call that uses a descriptor; false if it is none of these. `standard` becomes false
+ * if it is known that the descriptor is no standard stream.
+ */
+static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, long result,
+					    bool *standard)
 {
 	struct descriptor key = {.tgid = tgid};
 
@@ -434,14 +469,14 @@ static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, lo
 	case __NR_readv:
 	case __NR_preadv:
 	case __NR_preadv2:
-		add_read(tgid, SYSCALL_ARG1(regs), result);
+		*standard = add_read(tgid, SYSCALL_ARG1(regs), result);
 		return true;
 	case __NR_write:
 	case __NR_pwrite64:
 	case __NR_writev:
 	case __NR_pwritev:
 	case __NR_pwritev2:
-		add_write(tgid, SYSCALL_ARG1(regs), result);
+		*standard = add_write(tgid, SYSCALL_ARG1(regs), result);
 		return true;
 	case __NR_dup:
 	case __NR_dup2:
@@ -473,40 +508,62 @@ static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, lo
 	return false;
 }
 
-/* Calls that programs make all the time and that do nothing to files: no look-up is due to them. */
-static __always_inline bool is_of_no_interest(__u64 number)
+/* Is something done about the end of this system call? No look-up is due to the others. */
+static __always_inline bool is_of_interest(__u64 number)
 {
 	switch (number) {
-	case __NR_access:
-	case __NR_brk:
-	case __NR_clock_nanosleep:
-	case __NR_epoll_pwait:
-	case __NR_epoll_wait:
-	case __NR_faccessat:
-	case __NR_faccessat2:
-	case __NR_fstat:
-	case __NR_futex:
-	case __NR_getdents64:
-	case __NR_getpid:
-	case __NR_getppid:
-	case __NR_gettid:
-	case __NR_ioctl:
-	case __NR_lseek:
-	case __NR_lstat:
-	case __NR_madvise:
-	case __NR_mprotect:
-	case __NR_munmap:
-	case __NR_newfstatat:
-	case __NR_poll:
-	case __NR_ppoll:
-	case __NR_readlink:
-	case __NR_readlinkat:
-	case __NR_rt_sigaction:
-	case __NR_rt_sigprocmask:
-	case __NR_sched_yield:
-	case __NR_stat:
-	case __NR_statx:
-	case __NR_wait4:
+	case __NR_close:
+	case __NR_dup:
+	case __NR_dup2:
+	case __NR_dup3:
+	case __NR_fcntl:
+	case __NR_open:
+	case __NR_openat:
+	case __NR_openat2:
+	case __NR_creat:
+	case __NR_read:
+	case __NR_pread64:
+	case __NR_readv:
+	case __NR_preadv:
+	case __NR_preadv2:
+	case __NR_write:
+	case __NR_pwrite64:
+	case __NR_writev:
+	case __NR_pwritev:
+	case __NR_pwritev2:
+	case __NR_sendto:
+	case __NR_recvfrom:
+	case __NR_sendmsg:
+	case __NR_recvmsg:
+	case __NR_sendfile:
+	case __NR_splice:
+	case __NR_copy_file_range:
+	case __NR_mmap:
+	case __NR_io_uring_setup:
+	case __NR_rename:
+	case __NR_renameat:
+	case __NR_renameat2:
+	case __NR_link:
+	case __NR_linkat:
+	case __NR_symlink:
+	case __NR_symlinkat:
+	case __NR_unlink:
+	case __NR_unlinkat:
+	case __NR_rmdir:
+	case __NR_chdir:
+	case __NR_fchdir:
+	case __NR_mkdir:
+	case __NR_mkdirat:
+	case __NR_chmod:
+	case __NR_fchmod:
+	case __NR_fchmodat:
+	case __NR_chown:
+	case __NR_lchown:
+	case __NR_fchown:
+	case __NR_fchownat:
+	case __NR_truncate:
+	case __NR_ftruncate:
+	case FCHMODAT2:
 		return true;
 	}
 	return false;
@@ -522,6 +579,20 @@ static __always_inline __u64 session_of_call(__u32 tgid)
 	return session;
 }
 
+/* All calls that have not opened or closed a file. */
+static __always_inline void other_call_ended(struct pt_regs *regs, __u32 tgid, __u64 session,
+					     long result)
+{
+	bool told = false, standard = true;
+
+	if (control.files && result >= 0)
+		told = used_call_ended(regs, tgid, result, &standard);
+	if (control.stdio && result >= 0 && standard)
+		stdio_call_ended(regs, tgid, session, result);
+	if (control.files && !told)
+		change_call_ended(regs, session, result);
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 {
@@ -529,7 +600,7 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 	struct opening opening = {.result = result, .directory = AT_FDCWD};
 	struct descriptor key = {.tgid = tgid};
 
-	if (switched_off() || (CALLS_IN_ONE_PROGRAM && is_of_no_interest(SYSCALL_NUMBER(regs)) &&
+	if (switched_off() || (CALLS_IN_ONE_PROGRAM && !is_of_interest(SYSCALL_NUMBER(regs)) &&
 			       !is_limit(SYSCALL_NUMBER(regs), -result)))
 		return 0;
 	opening.session = session_of_call(tgid);
@@ -543,19 +614,15 @@ int BPF_PROG(file_call_ended, struct pt_regs *regs, long result)
 			return 0;
 		udp_closed(tgid, key.fd);
 	}
-	if (CALLS_IN_ONE_PROGRAM && result >= 0 && control.stdio)
-		stdio_call_ended(regs, tgid, opening.session, result);
-	if (!control.files)
-		return 0;
-	if (CALLS_IN_ONE_PROGRAM && result < 0)
+	if (CALLS_IN_ONE_PROGRAM && control.files && result < 0)
 		call_failed(regs, opening.session, result);
-	if (is_opening(&opening, regs)) {
+	if (control.files && is_opening(&opening, regs)) {
 		FORGET_BOUNDS(opening.directory, opening.session);
 		opened(&opening);
 		return 0;
 	}
-	if (CALLS_IN_ONE_PROGRAM && !(result >= 0 && used_call_ended(regs, tgid, result)))
-		change_call_ended(regs, opening.session, result);
+	if (CALLS_IN_ONE_PROGRAM)
+		other_call_ended(regs, tgid, opening.session, result);
 	return 0;
 }
 
@@ -577,11 +644,12 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(use_call_companion, struct pt_regs *regs, long result)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	bool standard;
 
 	if (switched_off() || result < 0 || !session_of_call(tgid) || !control.files)
 		return 0;
 	USE_REGISTERS(regs);
-	used_call_ended(regs, tgid, result);
+	used_call_ended(regs, tgid, result, &standard);
 	return 0;
 }
 

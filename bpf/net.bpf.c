@@ -188,13 +188,6 @@ static __noinline int sample_socket(struct sock *sk)
 	return 0;
 }
 
-/* The current process has used the socket. */
-static __always_inline void sample_if_tracked(struct sock *sk)
-{
-	if (FIELD(sk, sk_protocol) == IPPROTO_TCP && session_of(bpf_get_current_pid_tgid() >> 32))
-		sample_socket(sk);
-}
-
 static __always_inline void note_state(struct sock *sk, int old_state, int new_state)
 {
 	struct socket_origin *origin;

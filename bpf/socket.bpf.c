@@ -1,150 +1,101 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Plain HTTP: what clients write to and read from TCP sockets on which no TLS is spoken.
- *
- * The tracepoints are inside the socket calls, in the caller's context, so that only socket calls
- * pay; the buffers are those of the system call around them. Watched are the sockets of processes
- * in sessions and, of all other processes, connections on this machine to the ports where local
- * models listen. A connection whose first written bytes are no HTTP is switched off for its life.
- * Not seen: io_uring; bodies that are sent by sendfile or splice are counted as lost.
+ * What goes through sockets: one program for what is sent and one for what is received, inside the
+ * socket calls, so that only these pay. They ask each part whether it is its business: TLS, plain
+ * HTTP, datagrams, the quality of connections.
  */
-#include "lib/payload.bpf.h"
-#include "lib/vectors.bpf.h"
+#include "net.bpf.c"
+#include "tls.bpf.c"
+#include "plain.bpf.c"
+#include "udp.bpf.c"
 
-/* Ports where local models listen; written by user space. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
-	__type(key, __u16);
-	__type(value, __u8);
-} MAP(local_model_ports);
-
-static __always_inline bool is_loopback(struct peer *peer)
+static __always_inline __u64 session_of_socket_call(struct sock *sk)
 {
-	__u64 *parts = (__u64 *)peer->address;
+	__u64 session = session_of(bpf_get_current_pid_tgid() >> 32);
 
-	if (peer->family == AF_INET)
-		return peer->address[0] == 127;
-	/* ::1, and IPv4 within IPv6 */
-	if (parts[0])
-		return false;
-	return parts[1] == bpf_cpu_to_be64(1) ||
-	       (peer->address[10] == 0xff && peer->address[12] == 127);
-}
-
-static __always_inline bool is_local_model(struct peer *peer)
-{
-	__u16 port = peer->port;
-
-	return is_loopback(peer) && bpf_map_lookup_elem(&local_model_ports, &port);
-}
-
-#define FOUR(a, b, c, d) ((a) | (b) << 8 | (c) << 16 | (d) << 24)
-
-/* Does what a client writes first begin with a method, or with the preface of HTTP/2? */
-static __always_inline bool begins_http(struct moved_bytes *moved)
-{
-	__u32 start = 0;
-
-	if (bpf_probe_read_user(&start, sizeof(start), (void *)first_byte_of(moved)))
-		return false;
-	switch (start) {
-	case FOUR('G', 'E', 'T', ' '):
-	case FOUR('P', 'O', 'S', 'T'):
-	case FOUR('P', 'U', 'T', ' '):
-	case FOUR('P', 'A', 'T', 'C'):
-	case FOUR('D', 'E', 'L', 'E'):
-	case FOUR('H', 'E', 'A', 'D'):
-	case FOUR('O', 'P', 'T', 'I'):
-	case FOUR('P', 'R', 'I', ' '):
-		return true;
-	}
-	return false;
-}
-
-static __noinline int socket_moved(struct peer *peer, struct moved_request *request)
-{
-	struct connection *connection = connection_of(peer->socket, request->written);
-
-	if (!connection || connection->flags & CONNECTION_OFF || is_muted(connection))
-		return 0;
-	if (!(connection->flags & CONNECTION_BEGUN_WRITTEN)) {
-		/* The client speaks first. */
-		if (!request->written)
-			return 0;
-		if (!begins_http(&request->moved)) {
-			connection->flags |= CONNECTION_OFF;
-			return 0;
-		}
-		connection->flags |= CONNECTION_BEGUN_WRITTEN | CONNECTION_PLAIN;
-	}
-	bind_peer(peer->socket, peer);
-	return emit_moved(connection, request);
-}
-
-/* Bytes went by that cannot be read: of a body that the kernel took from a file. */
-static __noinline int socket_lost(struct peer *peer, __u64 bytes, bool written)
-{
-	struct connection_key key = {.tgid = bpf_get_current_pid_tgid() >> 32, .ssl = peer->socket};
-	struct connection *connection = bpf_map_lookup_elem(&connections, &key);
-
-	if (!connection || !(connection->flags & CONNECTION_PLAIN) || is_muted(connection))
-		return 0;
-	connection->lost_bytes[written] += bytes;
-	COUNT(CLASS_TLS, truncated, 1);
-	COUNT(CLASS_TLS, truncated_bytes, bytes);
-	return 0;
-}
-
-/* The peer has said all: some bodies end by that. */
-static __noinline int socket_ended(struct sock *sk)
-{
-	struct connection_key key = {.tgid = bpf_get_current_pid_tgid() >> 32, .ssl = (__u64)sk};
-	struct connection *connection = bpf_map_lookup_elem(&connections, &key);
-
-	if (!connection || !(connection->flags & CONNECTION_PLAIN))
-		return 0;
-	announce_closed(connection);
-	bpf_map_delete_elem(&connections, &key);
-	return 0;
-}
-
-static __always_inline int socket_used(struct sock *sk, long bytes, bool written)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct moved_request request = {.written = written, .source = SOURCE_SOCKET};
-	struct peer peer = {};
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-
-	request.session = session_of(tgid);
-	if (!request.session && !is_candidate(tgid))
-		return 0;
-	if (!peer_of(sk, &peer) || (!request.session && !is_local_model(&peer)))
-		return 0;
-	if (IN_COMPAT_SYSCALL(task))
-		return 0;
-	request.ssl = peer.socket;
-	CALL_REGISTERS(regs);
-	request.moved.bytes = bytes;
-	if (find_moved(SYSCALL_NUMBER(regs), SYSCALL_ARG2(regs), SYSCALL_ARG3(regs), bytes,
-		       &request.moved) &&
-	    moves_out(SYSCALL_NUMBER(regs)) == written)
-		return socket_moved(&peer, &request);
-	return socket_lost(&peer, bytes, written);
+	if (session && is_tcp(sk))
+		sample_socket(sk);
+	return session;
 }
 
 SEC("tp_btf/sock_send_length")
-int BPF_PROG(plain_socket_sent, struct sock *sk, int ret, int flags)
+int BPF_PROG(socket_sent, struct sock *sk, int bytes, int flags)
 {
-	if (switched_off() || ret <= 0)
+	__u64 session;
+
+	if (switched_off() || bytes < 0 || !is_internet(sk))
 		return 0;
-	return socket_used(sk, ret, true);
+	session = session_of_socket_call(sk);
+	if (bytes && is_tcp(sk) && tls_sent(sk, bytes))
+		return 0;
+	if (CALLS_IN_ONE_PROGRAM && bytes && is_tcp(sk) && control.plain_sockets)
+		return plain_used(sk, session, bytes, true);
+	if (CALLS_IN_ONE_PROGRAM && session && is_udp(sk) && control.datagrams)
+		udp_used(sk, session, bytes, true);
+	return 0;
+}
+
+/* What a TCP socket has received that is not known to be TLS. */
+static __always_inline int plain_received(struct sock *sk, __u64 session, int bytes)
+{
+	return bytes ? plain_used(sk, session, bytes, false) : plain_ended(sk);
 }
 
 SEC("tp_btf/sock_recv_length")
-int BPF_PROG(plain_socket_received, struct sock *sk, int ret, int flags)
+int BPF_PROG(socket_received, struct sock *sk, int bytes, int flags)
 {
-	if (switched_off() || ret < 0 || flags & MSG_PEEK)
+	__u64 session;
+
+	if (switched_off() || bytes < 0 || !is_internet(sk))
 		return 0;
-	return ret ? socket_used(sk, ret, false) : socket_ended(sk);
+	session = session_of_socket_call(sk);
+	if (bytes && is_tcp(sk) && tls_received(sk))
+		return 0;
+	if (!CALLS_IN_ONE_PROGRAM || flags & MSG_PEEK)
+		return 0;
+	if (is_tcp(sk) && control.plain_sockets)
+		return plain_received(sk, session, bytes);
+	if (session && is_udp(sk) && control.datagrams)
+		udp_used(sk, session, bytes, false);
+	return 0;
 }
+
+#if !CALLS_IN_ONE_PROGRAM
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(plain_sent_companion, struct sock *sk, int bytes, int flags)
+{
+	if (switched_off() || bytes <= 0 || !control.plain_sockets || !is_tcp(sk))
+		return 0;
+	return plain_used(sk, session_of(bpf_get_current_pid_tgid() >> 32), bytes, true);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(plain_received_companion, struct sock *sk, int bytes, int flags)
+{
+	if (switched_off() || bytes < 0 || flags & MSG_PEEK || !control.plain_sockets ||
+	    !is_tcp(sk))
+		return 0;
+	return plain_received(sk, session_of(bpf_get_current_pid_tgid() >> 32), bytes);
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(datagram_sent_companion, struct sock *sk, int bytes, int flags)
+{
+	__u64 session = session_of(bpf_get_current_pid_tgid() >> 32);
+
+	if (switched_off() || bytes < 0 || !session || !control.datagrams || !is_udp(sk))
+		return 0;
+	return udp_used(sk, session, bytes, true);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(datagram_received_companion, struct sock *sk, int bytes, int flags)
+{
+	__u64 session = session_of(bpf_get_current_pid_tgid() >> 32);
+
+	if (switched_off() || bytes < 0 || flags & MSG_PEEK || !session || !control.datagrams ||
+	    !is_udp(sk))
+		return 0;
+	return udp_used(sk, session, bytes, false);
+}
+#endif

@@ -22,6 +22,9 @@ struct tls_call {
 	__u64 length_at;
 	__u64 stack;
 	__u64 written;
+	__u64 session;
+	/* The struct sock * that the connection is known to use; 0 = none yet. */
+	__u64 socket;
 };
 
 struct tls_thread {
@@ -129,7 +132,8 @@ int tls_enter(struct pt_regs *ctx)
 	if (switched_off())
 		return 0;
 	tgid = bpf_get_current_pid_tgid() >> 32;
-	if (!session_of(tgid) && !is_candidate(tgid))
+	call.session = session_of(tgid);
+	if (!call.session && !is_candidate(tgid))
 		return 0;
 	call.ssl = PT_REGS_PARM1(ctx);
 	if (!is_meant(ctx, call.ssl))
@@ -146,6 +150,7 @@ int tls_enter(struct pt_regs *ctx)
 	connection = connection_of(call.ssl, writing);
 	if (!connection || is_muted(connection))
 		return 0;
+	call.socket = connection->socket;
 	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL,
 				      BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!thread) {
@@ -153,7 +158,7 @@ int tls_enter(struct pt_regs *ctx)
 		return 0;
 	}
 	push_call(thread, &call);
-	if (!writing && !(connection->flags & CONNECTION_BOUND) && thread->received_ns &&
+	if (!writing && !call.socket && thread->received_ns &&
 	    bpf_ktime_get_ns() - thread->received_ns < SAME_STEP_NS) {
 		struct peer peer = thread->received_from;
 
@@ -201,6 +206,15 @@ static __always_inline void note_pending(struct tls_thread *thread, __u64 ssl, _
 	thread->pending_until_ns = bpf_ktime_get_ns() + within_ns;
 }
 
+/*
+ * Was the peer known when the call began? Then it was known, too, whether the connection is muted;
+ * what user space has found out meanwhile holds from the next call on.
+ */
+static __always_inline bool was_known(struct tls_call *call, struct connection *connection)
+{
+	return call->socket && call->socket == connection->socket;
+}
+
 SEC("uretprobe")
 int tls_return(struct pt_regs *ctx)
 {
@@ -223,11 +237,13 @@ int tls_return(struct pt_regs *ctx)
 	if (moved <= 0)
 		return 0;
 	connection = connection_of(call.ssl, written);
-	if (!connection || is_muted(connection))
+	if (!connection || (!was_known(&call, connection) && is_muted(connection)))
 		return 0;
-	if (written && !(connection->flags & CONNECTION_BOUND))
+	if (written && !connection->socket)
 		note_pending(thread, call.ssl, moved, SAME_STEP_NS);
-	emit_plaintext(connection, call.buffer, moved, written);
+	if (!call.session)
+		call.session = session_of(bpf_get_current_pid_tgid() >> 32);
+	emit_payload(connection, call.session, call.buffer, moved, written, SOURCE_TLS);
 	return 0;
 }
 
@@ -256,53 +272,65 @@ static __always_inline bool may_carry(__u64 sent, __u64 plaintext)
 	return sent >= plaintext && sent <= plaintext + (plaintext / 1024 + 4) * 64;
 }
 
-SEC("tp_btf/sock_send_length")
-int BPF_PROG(tls_socket_sent, struct sock *sk, int ret, int flags)
+/* The call that the thread is in uses the socket: what goes through it is TLS, and bound to it. */
+static __always_inline bool is_socket_of_call(struct tls_thread *thread, struct sock *sk)
 {
-	struct tls_thread *thread;
-	struct peer peer = {};
-	__u64 depth;
+	__u64 depth = thread->depth;
 
-	if (switched_off() || ret <= 0)
-		return 0;
-	sample_if_tracked(sk);
-	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
-	if (!thread || !peer_of(sk, &peer))
-		return 0;
-	if (thread->runs_goroutines && bind_goroutine(&peer))
-		return 0;
-	depth = thread->depth;
-	if (depth && depth <= MAX_NESTED_CALLS)
-		return bind_peer(call_at(thread, depth - 1)->ssl, &peer);
-	if (thread->pending_ssl && may_carry(ret, thread->pending_bytes) &&
+	return depth && depth <= MAX_NESTED_CALLS &&
+	       call_at(thread, depth - 1)->socket == (__u64)sk;
+}
+
+/* Bind the connection of the call that the thread is in; false if it is in none. */
+static __always_inline bool bind_call(struct tls_thread *thread, struct peer *peer)
+{
+	__u64 depth = thread->depth;
+
+	if (thread->runs_goroutines && bind_goroutine(peer))
+		return true;
+	if (!depth || depth > MAX_NESTED_CALLS)
+		return false;
+	bind_peer(call_at(thread, depth - 1)->ssl, peer);
+	return true;
+}
+
+/* A TCP socket has sent; returns whether it is known to be TLS. */
+static __always_inline bool tls_sent(struct sock *sk, long bytes)
+{
+	struct tls_thread *thread =
+		bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
+	struct peer peer = {};
+
+	if (!thread)
+		return false;
+	if (is_socket_of_call(thread, sk))
+		return true;
+	if (!peer_of(sk, &peer) || bind_call(thread, &peer))
+		return false;
+	if (thread->pending_ssl && may_carry(bytes, thread->pending_bytes) &&
 	    bpf_ktime_get_ns() < thread->pending_until_ns)
 		bind_peer(thread->pending_ssl, &peer);
 	thread->pending_ssl = 0;
-	return 0;
+	return false;
 }
 
-SEC("tp_btf/sock_recv_length")
-int BPF_PROG(tls_socket_received, struct sock *sk, int ret, int flags)
+/* As tls_sent, of one that has received. */
+static __always_inline bool tls_received(struct sock *sk)
 {
-	struct tls_thread *thread;
+	struct tls_thread *thread =
+		bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
 	struct peer peer = {};
-	__u64 depth;
 
-	if (switched_off() || ret <= 0)
-		return 0;
-	sample_if_tracked(sk);
-	thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
 	if (!thread && is_sealer())
 		thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL,
 					      BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!thread || !peer_of(sk, &peer))
-		return 0;
-	if (thread->runs_goroutines && bind_goroutine(&peer))
-		return 0;
-	depth = thread->depth;
-	if (depth && depth <= MAX_NESTED_CALLS)
-		return bind_peer(call_at(thread, depth - 1)->ssl, &peer);
+	if (!thread)
+		return false;
+	if (is_socket_of_call(thread, sk))
+		return true;
+	if (!peer_of(sk, &peer) || bind_call(thread, &peer))
+		return false;
 	thread->received_from = peer;
 	thread->received_ns = bpf_ktime_get_ns();
-	return 0;
+	return false;
 }

@@ -156,7 +156,7 @@ int tls_seal(struct pt_regs *ctx)
 	connection = connection_of(context, true);
 	if (!connection || is_muted(connection))
 		return 0;
-	if (!(connection->flags & CONNECTION_BOUND)) {
+	if (!connection->socket) {
 		thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL,
 					      BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (thread)

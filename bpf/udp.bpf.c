@@ -361,16 +361,15 @@ static __always_inline void sample_flow(struct udp_key *key, struct udp_flow *fl
 	emit_flow(key, flow, RECORD_NET_SAMPLED);
 }
 
-static __always_inline int udp_used(struct sock *sk, __u64 bytes, bool written)
+/* A process of `session` has used a UDP socket. */
+static __always_inline int udp_used(struct sock *sk, __u64 session, __u64 bytes, bool written)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct udp_call call = {.sk = sk, .bytes = bytes, .written = written};
+	struct udp_call call = {.sk = sk, .session = session, .bytes = bytes, .written = written};
 	struct udp_flow *flow;
 
-	call.key.tgid = bpf_get_current_pid_tgid() >> 32;
-	call.session = session_of(call.key.tgid);
-	if (!call.session || IN_COMPAT_SYSCALL(task))
+	if (IN_COMPAT_SYSCALL(bpf_get_current_task_btf()))
 		return 0;
+	call.key.tgid = bpf_get_current_pid_tgid() >> 32;
 	CALL_REGISTERS(regs);
 	if (!take_call(&call, regs))
 		return 0;
@@ -393,25 +392,7 @@ static __always_inline int udp_used(struct sock *sk, __u64 bytes, bool written)
 
 static __always_inline bool is_udp(struct sock *sk)
 {
-	return FIELD(sk, sk_protocol) == IPPROTO_UDP &&
-	       (FIELD(sk, __sk_common.skc_family) == AF_INET ||
-		FIELD(sk, __sk_common.skc_family) == AF_INET6);
-}
-
-SEC("tp_btf/sock_send_length")
-int BPF_PROG(udp_sent, struct sock *sk, int ret, int flags)
-{
-	if (switched_off() || ret < 0 || !is_udp(sk))
-		return 0;
-	return udp_used(sk, ret, true);
-}
-
-SEC("tp_btf/sock_recv_length")
-int BPF_PROG(udp_received, struct sock *sk, int ret, int flags)
-{
-	if (switched_off() || ret < 0 || flags & MSG_PEEK || !is_udp(sk))
-		return 0;
-	return udp_used(sk, ret, false);
+	return FIELD(sk, sk_protocol) == IPPROTO_UDP && is_internet(sk);
 }
 
 /* A system call of a tracked process has closed a descriptor. */

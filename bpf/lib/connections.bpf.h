@@ -29,20 +29,19 @@ struct connection_key {
 enum connection_flags {
 	/* User space has been told of it by a record. */
 	CONNECTION_ANNOUNCED = 1,
-	CONNECTION_BOUND = 2,
 	/* Our side has closed the socket: what is written now is another connection. */
-	CONNECTION_SOCKET_GONE = 4,
+	CONNECTION_SOCKET_GONE = 2,
 	/* What is read, or written, is not taken for the rest of the connection's life. */
-	CONNECTION_OFF_READ = 8,
-	CONNECTION_OFF_WRITTEN = 16,
+	CONNECTION_OFF_READ = 4,
+	CONNECTION_OFF_WRITTEN = 8,
 	/* Something of the direction has been taken. */
-	CONNECTION_BEGUN_READ = 32,
-	CONNECTION_BEGUN_WRITTEN = 64,
+	CONNECTION_BEGUN_READ = 16,
+	CONNECTION_BEGUN_WRITTEN = 32,
 	/* What the descriptor is has been looked at. */
-	CONNECTION_CHECKED_READ = 128,
-	CONNECTION_CHECKED_WRITTEN = 256,
+	CONNECTION_CHECKED_READ = 64,
+	CONNECTION_CHECKED_WRITTEN = 128,
 	/* It is a socket on which HTTP is spoken without TLS. */
-	CONNECTION_PLAIN = 512,
+	CONNECTION_PLAIN = 256,
 };
 
 struct connection {
@@ -50,6 +49,8 @@ struct connection {
 	/* Identifies the running program: start time of the process + number of its execs. */
 	__u64 program;
 	__u64 generation;
+	/* The struct sock * that it was found to use; 0 = not known. */
+	__u64 socket;
 	/* Bytes lost since the last record that got through; [1] written, [0] read. */
 	__u64 lost_bytes[2];
 	__u32 flags;
@@ -180,11 +181,23 @@ static __always_inline bool is_muted(struct connection *connection)
 	return bpf_map_lookup_elem(&muted_connections, &id) != NULL;
 }
 
+static __always_inline bool is_internet(struct sock *sk)
+{
+	__u16 family = FIELD(sk, __sk_common.skc_family);
+
+	return family == AF_INET || family == AF_INET6;
+}
+
+static __always_inline bool is_tcp(struct sock *sk)
+{
+	return FIELD(sk, sk_protocol) == IPPROTO_TCP && is_internet(sk);
+}
+
 static __always_inline bool peer_of(struct sock *sk, struct peer *peer)
 {
 	__u16 family = FIELD(sk, __sk_common.skc_family);
 
-	if ((family != AF_INET && family != AF_INET6) || FIELD(sk, sk_protocol) != IPPROTO_TCP)
+	if (!is_tcp(sk))
 		return false;
 	peer->socket = (__u64)sk;
 	peer->family = family;
@@ -207,7 +220,7 @@ static __noinline int bind_peer(__u64 ssl, struct peer *peer)
 	bound.key.tgid = bpf_get_current_pid_tgid() >> 32;
 	bound.key.ssl = ssl;
 	connection = bpf_map_lookup_elem(&connections, &bound.key);
-	if (!connection || connection->flags & CONNECTION_BOUND)
+	if (!connection || connection->socket)
 		return 0;
 	bound.id = connection->id;
 	if (is_excluded_peer(peer->family, peer->address))
@@ -216,7 +229,8 @@ static __noinline int bind_peer(__u64 ssl, struct peer *peer)
 			      session_of(bound.key.tgid));
 	if (!record)
 		return 0; /* not bound: the next socket operation tries again */
-	connection->flags |= CONNECTION_BOUND | CONNECTION_ANNOUNCED;
+	connection->flags |= CONNECTION_ANNOUNCED;
+	connection->socket = peer->socket;
 	bpf_map_update_elem(&bound_sockets, &peer->socket, &bound, BPF_ANY);
 	record->connection = connection->id;
 	__builtin_memcpy(record->peer_address, peer->address, sizeof(record->peer_address));

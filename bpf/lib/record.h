@@ -97,6 +97,9 @@ struct control_values {
 	__u32 excludes_programs;
 	/* 1 = there are peers with which nothing is recorded. */
 	__u32 excludes_peers;
+	/* What the programs in socket calls look at: plain HTTP, and datagrams. */
+	__u32 plain_sockets;
+	__u32 datagrams;
 	__u32 reserved;
 };
 

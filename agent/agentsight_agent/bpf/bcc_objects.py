@@ -37,6 +37,8 @@ _OWN_BYTES = 1024
 # What the compiled object has in one program is too much for BCC's.
 _COMPANIONS = {
     "file_call_ended": ("stdio_call_companion", "use_call_companion", "change_call_companion"),
+    "socket_sent": ("plain_sent_companion", "datagram_sent_companion"),
+    "socket_received": ("plain_received_companion", "datagram_received_companion"),
 }
 
 

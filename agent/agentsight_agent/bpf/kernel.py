@@ -60,17 +60,8 @@ _CALLS = "file_call_ended"
 _NETWORK = "socket_state_changed"
 # Program to the tracepoint that older kernels lack (both since 6.3). Without them connections have
 # no peer address.
-_OPTIONAL = {
-    "tls_socket_sent": "sock_send_length",
-    "tls_socket_received": "sock_recv_length",
-}
-# Only to be loaded where the tracepoints are.
-_SOCKETS = {
-    "plain_socket_sent": "sock_send_length",
-    "plain_socket_received": "sock_recv_length",
-}
-_DATAGRAMS = {"udp_sent": "sock_send_length", "udp_received": "sock_recv_length"}
-_CONTROL = struct.Struct("<IIQIIIIIIII")
+_SOCKETS = {"socket_sent": "sock_send_length", "socket_received": "sock_recv_length"}
+_CONTROL = struct.Struct("<IIQIIIIIIIIII")
 # enum verdict
 _MUTED, _WANTED = b"\1", b"\2"
 # struct membership of bpf/lib/sessions.bpf.h
@@ -156,8 +147,8 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._excluded: frozenset[ExcludedProgram] = frozenset()
         self._peers: frozenset[Network] = frozenset()
         self._readlines: dict[str, MultiLink | PerfLinks] = {}
-        self._socket_links: list[int] = []
-        self._datagram_links: list[int] = []
+        self._plain_sockets = False
+        self._datagrams = False
         self._local_ports: set[int] = set()
         self._network_link: int | None = None
         self._untrackable = 0
@@ -179,8 +170,8 @@ class Kernel(AbstractContextManager["Kernel"]):
         if self._multi:
             for program in _UPROBES:
                 self._object.expect_attach_type(program, BPF_TRACE_UPROBE_MULTI)
-        missing = self._object.missing_tracepoints(_OPTIONAL.values())
-        for program, tracepoint in {**_OPTIONAL, **_SOCKETS, **_DATAGRAMS}.items():
+        missing = self._object.missing_tracepoints(_SOCKETS.values())
+        for program, tracepoint in _SOCKETS.items():
             if tracepoint in missing:
                 self._object.leave_out(program)
         self._object.load()
@@ -202,7 +193,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         for program in _ALWAYS:
             self._object.attach(program)
         self.watch_network(self._settings.network)
-        for program, tracepoint in _OPTIONAL.items():
+        for program, tracepoint in _SOCKETS.items():
             if tracepoint not in missing:
                 self._object.attach(program)
         #: False on kernels before 6.3: there are no ConnectionOpened items.
@@ -341,6 +332,8 @@ class Kernel(AbstractContextManager["Kernel"]):
             self._paths.default,
             bool(self._excluded),
             bool(self._peers),
+            self._plain_sockets,
+            self._datagrams,
             0,
         )
         self._object.map(".bss.control").update(bytes(4), value)
@@ -421,7 +414,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         """Attach to the end of all system calls while something there is looked at."""
         self._write_control()
         # The end of a UDP socket shows only there.
-        wanted = self._files or self._stdio or bool(self._datagram_links)
+        wanted = self._files or self._stdio or self._datagrams
         if wanted and self._call_link is None:
             self._call_link = self._object.attach(_CALLS)
         elif not wanted and self._call_link is not None:
@@ -446,27 +439,18 @@ class Kernel(AbstractContextManager["Kernel"]):
 
         Does nothing on kernels before 6.3, which lack the tracepoints.
         """
-        if on and not self._socket_links and self.sees_peers:
-            self._socket_links = [self._object.attach(program) for program in _SOCKETS]
-        elif not on and self._socket_links:
-            for link in self._socket_links:
-                self._object.detach(link)
-            self._socket_links = []
+        if on != self._plain_sockets and self.sees_peers:
+            self._plain_sockets = on
+            self._write_control()
 
     def watch_datagrams(self, on: bool) -> None:
         """Begin or stop watching the UDP sockets of tracked processes, and answers of DNS.
 
         Costs what `watch_files` costs, but not a second time. Does nothing on kernels before 6.3.
         """
-        if on == bool(self._datagram_links) or not self.sees_peers:
-            return
-        if on:
-            self._datagram_links = [self._object.attach(program) for program in _DATAGRAMS]
-        else:
-            for link in self._datagram_links:
-                self._object.detach(link)
-            self._datagram_links = []
-        self._watch_calls()
+        if on != self._datagrams and self.sees_peers:
+            self._datagrams = on
+            self._watch_calls()
 
     def set_local_model_ports(self, ports: Sequence[int]) -> None:
         """Watch connections of processes in no session to these ports of this machine."""

@@ -167,6 +167,8 @@ static const struct field fields[] = {
 	FIELD(control_values, path_filter),
 	FIELD(control_values, excludes_programs),
 	FIELD(control_values, excludes_peers),
+	FIELD(control_values, plain_sockets),
+	FIELD(control_values, datagrams),
 	SIZE(load_settings),
 	FIELD(load_settings, wakeup_bytes),
 	FIELD(load_settings, max_payload_bytes),
