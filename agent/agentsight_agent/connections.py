@@ -36,7 +36,7 @@ from agentsight_agent.bpf.records import (
     TlsDuplex,
     TlsRun,
 )
-from agentsight_agent.duplex import in_turns
+from agentsight_agent.duplex import Turns
 from agentsight_agent.hosts import ALL_HOSTS, UNWANTED_HOST, HostFilter
 from agentsight_agent.redact import Redactor
 from agentsight_agent.traffic import NOT_WATCHED, SERVER_SIDE, Settled, TrafficAccount, not_http
@@ -164,10 +164,10 @@ class Connections:
         connection = self._find(run.connection, run.pid, run.session)
         connection.is_plain = run.source == PayloadSource.SOCKET
         lost = run.lost_bytes
-        if connection.muted == NOT_WATCHED and (session := self._sessions.session_of(run.pid)):
-            # The process was promoted meanwhile: find a foothold in the middle of the stream.
+        if self._is_to_be_read(connection):
+            # Find a foothold in the middle of the stream.
             self._forget(connection)
-            connection.begin_anew(session, self._settings)
+            connection.begin_anew(self._sessions.session_of(run.pid), self._settings)
             lost = -1
         if connection.muted:
             in_session = bool(connection.session)
@@ -181,15 +181,32 @@ class Connections:
 
     def duplex(self, duplex: TlsDuplex, wall_offset_ns: int) -> list[pb.Event]:
         """Take what both directions carried at the same time."""
-        first, second = duplex.first, duplex.second
-        connection = self._watched.get(first.connection)
-        if connection is not None and connection.http.takes_any_order(
-            first.written, len(first.data), len(second.data)
-        ):
-            runs: Iterable[TlsRun] = (first, second)
-        else:
-            runs = in_turns(duplex)
-        return [event for run in runs for event in self.run(run, wall_offset_ns)]
+        events: list[pb.Event] = []
+        turns = Turns(duplex)
+        while not self._takes_any_order(turns, duplex.first.connection):
+            run = next(turns, None)
+            if run is None:
+                return events
+            events += self.run(run, wall_offset_ns)
+        for run in turns.take_rest():
+            events += self.run(run, wall_offset_ns)
+        return events
+
+    def _takes_any_order(self, turns: Turns, key: int) -> bool:
+        """Say whether it is all one which direction is fed first: nobody reads, or bodies only."""
+        connection = self._watched.get(key)
+        if connection is None:
+            return False
+        if connection.muted:
+            return not self._is_to_be_read(connection)
+        return connection.http.takes_any_order(
+            turns.rest_bytes(written=True), turns.rest_bytes(written=False)
+        )
+
+    def _is_to_be_read(self, connection: _Watched) -> bool:
+        """Say whether the process of a muted connection was promoted since."""
+        is_member = self._sessions.session_of(connection.pid) != 0
+        return connection.muted == NOT_WATCHED and is_member
 
     def closed(self, record: ConnectionClosed, wall_offset_ns: int) -> list[pb.Event]:
         """End what is open on a connection that is gone."""

@@ -11,17 +11,42 @@ from dataclasses import replace
 from agentsight_agent.bpf.records import TlsDuplex, TlsRun
 
 
-def in_turns(duplex: TlsDuplex) -> Iterator[TlsRun]:
-    """Yield runs of one direction after the other, as long as each spoke before the other did."""
-    sides = (duplex.first, duplex.second)
-    begins, side = [0, 0], 0
-    while begins[side] < len(sides[side].times_ns):
-        end = _end_of_turn(sides[side], begins[side], sides[1 - side], begins[1 - side])
-        yield _stretch(sides[side], begins[side], end)
+class Turns(Iterator[TlsRun]):
+    """Runs of one direction after the other, as long as each spoke before the other did."""
+
+    def __init__(self, duplex: TlsDuplex) -> None:
+        self._sides = (duplex.first, duplex.second)
+        self._begins = [0, 0]
+        self._side = 0
+
+    def __next__(self) -> TlsRun:
+        side, begins, sides = self._side, self._begins, self._sides
+        if self._has_said_all(side):
+            raise StopIteration
+        begin = begins[side]
+        end = _end_of_turn(sides[side], begin, sides[1 - side], begins[1 - side])
         begins[side] = end
-        side = 1 - side
-        if begins[side] == len(sides[side].times_ns):
-            side = 1 - side
+        if not self._has_said_all(1 - side):
+            self._side = 1 - side
+        return _stretch(sides[side], begin, end)
+
+    def rest_bytes(self, written: bool) -> int:
+        """Return how many bytes of a direction have not been yielded yet."""
+        side = 0 if self._sides[0].written is written else 1
+        if self._has_said_all(side):
+            return 0
+        run = self._sides[side]
+        return len(run.data) - run.offsets[self._begins[side]]
+
+    def take_rest(self) -> Iterator[TlsRun]:
+        """Yield the rest of each direction in one piece, where there is one, and end."""
+        for side, run in enumerate(self._sides):
+            if not self._has_said_all(side):
+                begin, self._begins[side] = self._begins[side], len(run.times_ns)
+                yield _stretch(run, begin, len(run.times_ns))
+
+    def _has_said_all(self, side: int) -> bool:
+        return self._begins[side] == len(self._sides[side].times_ns)
 
 
 def _end_of_turn(speaker: TlsRun, begin: int, other: TlsRun, other_begin: int) -> int:
@@ -38,6 +63,8 @@ def _end_of_turn(speaker: TlsRun, begin: int, other: TlsRun, other_begin: int) -
 
 def _stretch(run: TlsRun, begin: int, end: int) -> TlsRun:
     """Return the pieces `begin` to `end` of a run."""
+    if begin == 0 and end == len(run.offsets):
+        return run
     starts = run.offsets[begin]
     stops = run.offsets[end] if end < len(run.offsets) else len(run.data)
     return replace(

@@ -27,7 +27,7 @@ from agentsight_agent.bpf.records import (
     TlsRun,
 )
 from agentsight_agent.connections import Connections
-from agentsight_agent.duplex import in_turns
+from agentsight_agent.duplex import Turns
 from agentsight_agent.frames import FrameWriter, Rank
 from agentsight_agent.redact import Redactor
 from agentsight_agent.stdio import StdioStreams
@@ -187,7 +187,7 @@ class Pipeline:
             case TlsRun():
                 self.publish(self._connections.run(item, wall_offset_ns))
             case TlsDuplex() if item.first.source >= PayloadSource.STDIO:
-                for run in in_turns(item):
+                for run in Turns(item):
                     self.publish(self._streams.run(run, wall_offset_ns))
             case TlsDuplex():
                 self.publish(self._connections.duplex(item, wall_offset_ns))

@@ -14,7 +14,7 @@ from agentsight_agent.bpf.records import (
     TlsDuplex,
     TlsRun,
 )
-from agentsight_agent.duplex import in_turns
+from agentsight_agent.duplex import Turns
 from agentsight_agent.tls.discovery import TlsFile, inspect
 
 pytestmark = pytest.mark.kernel
@@ -189,7 +189,7 @@ def test_both_directions_in_turns_come_as_one_item(talking) -> None:
         assert duplex.second.written is not client_side
         assert duplex.first.connection == duplex.second.connection
         assert duplex.first.data == duplex.second.data == numbered(100, 1000)
-        turns = list(in_turns(duplex))
+        turns = list(Turns(duplex))
         assert [run.written for run in turns] == 100 * [client_side, not client_side]
         assert [int(run.data) for run in turns[::2]] == list(range(100))
 
@@ -203,7 +203,7 @@ def test_what_is_missing_begins_both_directions_anew(talking) -> None:
     runs = [
         run
         for item in seen_by.seen.items
-        for run in (in_turns(item) if isinstance(item, TlsDuplex) else (item,))
+        for run in (Turns(item) if isinstance(item, TlsDuplex) else (item,))
         if run.connection == client.connection
     ]
     assert [(run.written, len(run.data), run.lost_bytes) for run in runs] == [

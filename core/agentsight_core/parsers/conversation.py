@@ -85,15 +85,10 @@ class Conversation:
         if self._http is not None:
             self._http.leave_bodies(exchange)
 
-    def takes_any_order(self, written: bool, count: int, other_count: int) -> bool:
-        """Whether it is all one which direction is fed first.
-
-        `count` bytes of the direction `written` come next, and `other_count` of the other one.
-        """
+    def takes_any_order(self, written_bytes: int, read_bytes: int) -> bool:
+        """Whether it is all one which direction is fed first, if so many bytes of each are next."""
         http = self._http
-        return isinstance(http, HttpConnection) and http.takes_any_order(
-            written, count, other_count
-        )
+        return isinstance(http, HttpConnection) and http.takes_any_order(written_bytes, read_bytes)
 
     def feed(
         self,

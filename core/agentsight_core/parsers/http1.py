@@ -46,14 +46,15 @@ class HttpConnection:
         """Make nothing more of the bodies of an exchange: they are framed and counted."""
         self._shared.exchanges.leave_bodies(exchange)
 
-    def takes_any_order(self, written: bool, count: int, other_count: int) -> bool:
+    def takes_any_order(self, written_bytes: int, read_bytes: int) -> bool:
         """Whether the next bytes of both directions are inside of bodies that go on behind them."""
         if self._sides is None:
             return False
+        asked, answered = written_bytes, read_bytes
         requests, responses = self._sides
-        if self._inboxes[written] is responses.inbox:
-            count, other_count = other_count, count
-        return requests.is_within_body(count) and responses.is_within_body(other_count)
+        if self._inboxes[True] is responses.inbox:
+            asked, answered = answered, asked
+        return requests.is_within_body(asked) and responses.is_within_body(answered)
 
     @property
     def role(self) -> Role:
