@@ -26,7 +26,7 @@ WORKLOADS = (
     # Nothing but what is watched: the cost of a hit.
     Workload("TLS flat-out, 200 B", {"work": "flat", "size": 200, "times": 6000}),
     # Long enough that what a connection costs once does not count.
-    Workload("TLS flat-out, 1 KiB", {"work": "flat", "size": 1024, "times": 20_000}),
+    Workload("TLS flat-out, 1 KiB", {"work": "flat", "size": 1024, "times": 60_000}),
     Workload("TLS flat-out, 4 KiB", {"work": "flat", "size": 4096, "times": 5000}),
     Workload("TLS flat-out, 16 KiB", {"work": "flat", "size": 16384, "times": 3000}),
     Workload(
