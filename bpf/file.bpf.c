@@ -59,6 +59,7 @@ struct {
 	__type(value, struct open_file);
 } MAP(open_files);
 
+/* Initial value of an entry. */
 ZEROED(struct open_file, no_file);
 
 /*
@@ -299,7 +300,9 @@ static __noinline struct open_file *note_found(struct descriptor *key)
 	entry = file ? hold_file(key, &no_file, BPF_NOEXIST) : NULL;
 	if (!entry)
 		return bpf_map_lookup_elem(&open_files, key);
-	entry->is_diverted = CALLS_IN_ONE_PROGRAM && standard_of(key->tgid, key->fd) == DIVERTED;
+	/* One of the first three is a standard stream again after an exec. */
+	entry->is_diverted =
+		CALLS_IN_ONE_PROGRAM && key->fd > 2 && standard_of(key->tgid, key->fd) == DIVERTED;
 	opening.session = session_of(key->tgid);
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG ||
 	    !is_wanted_path(0, key->fd) || !admits(opening.session, CLASS_FILE)) {
@@ -338,8 +341,8 @@ static __always_inline void tell_sometimes(struct descriptor *key, struct open_f
 	emit_closed(key, file, 1);
 }
 
-/* Both return whether the descriptor may be a standard stream, and not a file alone. */
-static __always_inline bool add_read(__u32 tgid, __s32 fd, long bytes)
+/* Returns whether the descriptor may be a standard stream, and not a file alone. */
+static __always_inline bool add_moved(__u32 tgid, __s32 fd, long bytes, const bool written)
 {
 	struct descriptor key = {.tgid = tgid, .fd = fd};
 	struct open_file *file = file_used(&key);
@@ -347,23 +350,8 @@ static __always_inline bool add_read(__u32 tgid, __s32 fd, long bytes)
 	if (!file)
 		return true;
 	if (!file->is_untold) {
-		__sync_fetch_and_add(&file->read_bytes, bytes);
-		__sync_fetch_and_add(&file->reads, 1);
-		tell_sometimes(&key, file);
-	}
-	return !file->is_diverted;
-}
-
-static __always_inline bool add_write(__u32 tgid, __s32 fd, long bytes)
-{
-	struct descriptor key = {.tgid = tgid, .fd = fd};
-	struct open_file *file = file_used(&key);
-
-	if (!file)
-		return true;
-	if (!file->is_untold) {
-		__sync_fetch_and_add(&file->written_bytes, bytes);
-		__sync_fetch_and_add(&file->writes, 1);
+		__sync_fetch_and_add(written ? &file->written_bytes : &file->read_bytes, bytes);
+		__sync_fetch_and_add(written ? &file->writes : &file->reads, 1);
 		tell_sometimes(&key, file);
 	}
 	return !file->is_diverted;
@@ -469,14 +457,14 @@ static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, lo
 	case __NR_readv:
 	case __NR_preadv:
 	case __NR_preadv2:
-		*standard = add_read(tgid, SYSCALL_ARG1(regs), result);
+		*standard = add_moved(tgid, SYSCALL_ARG1(regs), result, false);
 		return true;
 	case __NR_write:
 	case __NR_pwrite64:
 	case __NR_writev:
 	case __NR_pwritev:
 	case __NR_pwritev2:
-		*standard = add_write(tgid, SYSCALL_ARG1(regs), result);
+		*standard = add_moved(tgid, SYSCALL_ARG1(regs), result, true);
 		return true;
 	case __NR_dup:
 	case __NR_dup2:
@@ -496,13 +484,13 @@ static __always_inline bool used_call_ended(struct pt_regs *regs, __u32 tgid, lo
 		note_mapped(tgid, regs);
 		return true;
 	case __NR_sendfile:
-		add_write(tgid, SYSCALL_ARG1(regs), result);
-		add_read(tgid, SYSCALL_ARG2(regs), result);
+		add_moved(tgid, SYSCALL_ARG1(regs), result, true);
+		add_moved(tgid, SYSCALL_ARG2(regs), result, false);
 		return true;
 	case __NR_splice:
 	case __NR_copy_file_range:
-		add_read(tgid, SYSCALL_ARG1(regs), result);
-		add_write(tgid, SYSCALL_ARG3(regs), result);
+		add_moved(tgid, SYSCALL_ARG1(regs), result, false);
+		add_moved(tgid, SYSCALL_ARG3(regs), result, true);
 		return true;
 	}
 	return false;

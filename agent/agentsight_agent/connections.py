@@ -38,6 +38,7 @@ from agentsight_agent.bpf.records import (
 )
 from agentsight_agent.duplex import Turns
 from agentsight_agent.hosts import ALL_HOSTS, UNWANTED_HOST, HostFilter
+from agentsight_agent.owners import Owners
 from agentsight_agent.redact import Redactor
 from agentsight_agent.traffic import NOT_WATCHED, SERVER_SIDE, Settled, TrafficAccount, not_http
 
@@ -141,6 +142,7 @@ class Connections:
         # HTTP messages that the parsers made of it.
         self._messages = ledger.stage("http", "messages")
         self._watched: dict[int, _Watched] = {}
+        self._owners = Owners()
 
     def apply(
         self, settings: HttpSettings, *, promote: bool, hosts: HostFilter = ALL_HOSTS
@@ -217,10 +219,9 @@ class Connections:
 
     def close_process(self, pid: int, boot_ns: int, wall_offset_ns: int) -> list[pb.Event]:
         """End the connections of a process that is gone."""
-        ids = [key for key, connection in self._watched.items() if connection.pid == pid]
         return [
             event
-            for key in ids
+            for key in self._owners.keys_of(pid)
             for event in self._end(key, boot_ns, pb.HTTP_OUTCOME_ABORTED, wall_offset_ns)
         ]
 
@@ -243,6 +244,7 @@ class Connections:
                 pid, session or self._sessions.session_of(pid), Conversation(self._settings)
             )
             self._watched[key] = connection
+            self._owners.add(pid, key)
         return connection
 
     def _decide(
@@ -372,6 +374,7 @@ class Connections:
         events = self._decide(key, connection, messages, wall_offset_ns)
         self._settle(connection)
         del self._watched[key]
+        self._owners.remove(connection.pid, key)
         return events
 
 

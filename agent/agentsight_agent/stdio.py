@@ -16,6 +16,7 @@ from agentsight_core.telemetry.ledger import Ledger
 
 from agentsight_agent.bpf.counters import ClassCounters
 from agentsight_agent.bpf.records import ConnectionClosed, PayloadSource, TlsRun
+from agentsight_agent.owners import Owners
 from agentsight_agent.redact import Redactor
 
 NO_JSON_RPC = "no JSON-RPC"
@@ -84,6 +85,7 @@ class StdioStreams:
         self._switches = switches
         self._stage = ledger.stage("stdio", "bytes")
         self._streams: dict[int, _Stream] = {}
+        self._owners = Owners()
         self._told: dict[str, int] = {}
 
     def run(self, run: TlsRun, wall_offset_ns: int) -> list[pb.Event]:
@@ -95,6 +97,7 @@ class StdioStreams:
         if stream is None:
             session = run.session or self._sessions.session_of(run.pid)
             stream = self._streams[run.connection] = _Stream(run.pid, session, run.source)
+            self._owners.add(run.pid, run.connection)
         if stream.wanted is False and not self.output:
             self._stage.filter(NO_JSON_RPC, len(run.data))
             return []
@@ -110,7 +113,7 @@ class StdioStreams:
 
     def close_process(self, pid: int, boot_ns: int, wall_offset_ns: int) -> list[pb.Event]:
         """End the streams of a process that is gone."""
-        keys = [key for key, stream in self._streams.items() if stream.pid == pid]
+        keys = self._owners.keys_of(pid)
         return [event for key in keys for event in self._end(key, boot_ns, wall_offset_ns)]
 
     def close_all(self, boot_ns: int, wall_offset_ns: int) -> list[pb.Event]:
@@ -251,4 +254,5 @@ class StdioStreams:
             events += self._take(key, stream, side.close(boot_ns), written, wall_offset_ns)
         self._settle(stream)
         del self._streams[key]
+        self._owners.remove(stream.pid, key)
         return events

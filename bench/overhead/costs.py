@@ -24,13 +24,14 @@ _LOADS = 4
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """`loaded_bytes`: resident memory after each of equal loads."""
+    """`loaded_bytes`: resident memory after each of equal loads; `settled_bytes`: a bit later."""
 
     attach_ms: float
     detach_ms: float
     rss_bytes: int = 0
     sessions_rss_bytes: int = 0
     loaded_bytes: tuple[int, ...] = ()
+    settled_bytes: tuple[int, ...] = ()
 
 
 def measure_costs(place: Place, ours: Ours | None) -> Costs:
@@ -46,14 +47,15 @@ def measure_costs(place: Place, ours: Ours | None) -> Costs:
             say_to_all(programs, stream)
             until(lambda: ours.stages()["spool"]["held"] == 0)
             many = ours.rss_bytes()
-            loaded = []
+            loaded, settled = [], []
             for _ in range(_LOADS):
                 say_to_all(programs, {**stream, "answers": 5, "events": 100})
                 until(lambda: ours.stages()["spool"]["held"] == 0)
                 loaded.append(ours.rss_bytes())
+                settled.append(ours.settled_rss_bytes())
     finally:
         ours.stop()
-    return Costs(attach_ms, detach_ms, idle, many, tuple(loaded))
+    return Costs(attach_ms, detach_ms, idle, many, tuple(loaded), tuple(settled))
 
 
 def _attaching() -> tuple[float, float]:

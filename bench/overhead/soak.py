@@ -66,7 +66,7 @@ def _load(ours: Ours, programs: list[Program], minutes: float) -> tuple[list[int
             say_to_all(programs, _LOAD)
             loads += 1
         until(lambda: ours.stages()["spool"]["held"] == 0)
-        resident.append(ours.rss_bytes())
+        resident.append(ours.settled_rss_bytes())
         print(f"{len(resident)} min: {resident[-1] / 1e6:.1f} MB", file=sys.stderr, flush=True)
     return resident, loads
 

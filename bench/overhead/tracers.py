@@ -181,6 +181,14 @@ class Ours:
         plaintext = tls["received"] - sum(tls["dropped"].values()) - others
         return Seen(plaintext, events["received"], lost)
 
+    def settled_rss_bytes(self) -> int:
+        """Return the resident memory when what was freed has been given back, as each second."""
+        least, ends = self.rss_bytes(), time.monotonic() + 2
+        while time.monotonic() < ends:
+            time.sleep(0.05)
+            least = min(least, self.rss_bytes())
+        return least
+
     def cpu_ns(self) -> int:
         assert self._process is not None
         return cpu_ns(self._process.pid)

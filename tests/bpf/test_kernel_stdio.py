@@ -66,6 +66,25 @@ def test_a_long_message_is_whole(echoing) -> None:
     assert joined(seen, written=True).decode() == f"{answer}\n"
 
 
+def test_a_stream_that_was_diverted_and_used_is_standard_again_after_an_exec(watch, tester) -> None:
+    diverting = (
+        "import os, sys; kept = os.dup(1); os.write(1, b'ready\\n'); os.read(0, 3); "
+        "os.dup2(kept, 1); os.write(1, b'words\\n'); "
+        "os.execv(sys.executable, [sys.executable, sys.argv[1]])"
+    )
+    seen_by = watch()
+    echo = tester(sys.executable, "-c", diverting, TESTERS / "stdio_echo.py")
+    seen_by.kernel.watch_files(True)
+    seen_by.kernel.watch_stdio(True)
+    seen_by.track(echo.pid)
+    assert said(seen_by, echo, "go") == "words"
+    assert echo.line() == "ready"
+    assert said(seen_by, echo, PING) == PONG
+    seen = seen_by.until(lambda seen: joined(seen, written=True))
+    assert joined(seen, written=False).decode() == f"{PING}\n"
+    assert joined(seen, written=True).decode() == f"{PONG}\n"
+
+
 def test_what_cannot_be_json_rpc_is_counted_and_switched_off(echoing) -> None:
     seen_by, echo = echoing()
     for _ in range(4):

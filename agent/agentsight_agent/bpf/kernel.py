@@ -203,7 +203,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         settings = self._settings
         wakeup = settings.wakeup_bytes
         return _SETTINGS.pack(
-            settings.ring_bytes // 8 if wakeup is None else wakeup,
+            settings.ring_bytes // 4 if wakeup is None else wakeup,
             min(settings.max_payload_bytes, self._object.max_payload_bytes),
             settings.max_argv_bytes,
             settings.max_discovered_argv_bytes,

@@ -23,8 +23,10 @@ class Inbox:
         self.scanned = 0
         # When the newest byte came.
         self.last_ns = 0
-        self._offsets: list[int] = []
-        self._times_ns: list[int] = []
+        # Offsets and times as the one feed that is held has given them: most are never looked at.
+        self._pieces: tuple[Sequence[int], Sequence[int]] = ((), ())
+        # The same if there were several: lists of our own, to which more can be added.
+        self._lists: tuple[list[int], list[int]] | None = None
 
     @property
     def held_bytes(self) -> int:
@@ -44,26 +46,29 @@ class Inbox:
             return
         base = len(self.buffer)
         if base == 0:
-            self.buffer, self._offsets, self._times_ns = data, list(offsets), list(times_ns)
+            self.buffer, self._pieces = data, (offsets, times_ns)
             return
         if isinstance(self.buffer, bytes):
             self.buffer = bytearray(self.buffer)
         self.buffer += data
-        self._offsets.extend(base + offset for offset in offsets)
-        self._times_ns.extend(times_ns)
+        if self._lists is None:
+            self._lists = list(self._pieces[0]), list(self._pieces[1])
+            self._pieces = self._lists
+        self._lists[0].extend(base + offset for offset in offsets)
+        self._lists[1].extend(times_ns)
 
     def time(self) -> int:
         """Return when the byte at `position` came."""
-        return time_at(self._offsets, self._times_ns, self.position)
+        return time_at(*self._pieces, self.position)
 
     def time_before(self, position: int) -> int:
         """Return when the byte before `position` came."""
-        return time_at(self._offsets, self._times_ns, max(position - 1, 0)) or self.last_ns
+        return time_at(*self._pieces, max(position - 1, 0)) or self.last_ns
 
     def content(self, spans: Sequence[tuple[int, int]]) -> tuple[bytes, Pieces]:
         """Return the bytes of `spans` (start, end; ascending) as one, and their pieces."""
         start, end = spans[0][0], spans[-1][1]
-        pieces = cut(self._offsets, self._times_ns, start, end)
+        pieces = cut(*self._pieces, start, end)
         if len(spans) == 1:
             return bytes(self.buffer[start:end]), pieces
         segments: list[tuple[int, int]] = []
@@ -79,11 +84,11 @@ class Inbox:
         if self.position == 0:
             return
         end = len(self.buffer)
+        self._lists = None
         if self.position == end:
-            self.buffer, self._offsets, self._times_ns = b"", [], []
+            self.buffer, self._pieces = b"", ((), ())
         else:
-            offsets, times_ns = cut(self._offsets, self._times_ns, self.position, end)
-            self._offsets, self._times_ns = list(offsets), list(times_ns)
+            self._pieces = cut(*self._pieces, self.position, end)
             self.buffer = bytearray(memoryview(self.buffer)[self.position :])
         self.scanned = max(self.scanned - self.position, 0)
         self.position = 0
