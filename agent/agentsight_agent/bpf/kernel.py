@@ -82,7 +82,7 @@ class KernelSettings:
 
     # A power of two.
     ring_bytes: int = 16 << 20
-    # Wake `fileno()` when so much waits; below that the reader has to poll. None: 1/8 of the ring.
+    # Wake `fileno()` when so much waits; below that the reader has to poll. None: a quarter.
     wakeup_bytes: int | None = None
     # Per call of a read or write function; the rest is counted as truncated.
     max_payload_bytes: int = _MAX_PAYLOAD_BYTES
