@@ -207,8 +207,7 @@ class Connections:
 
     def _is_to_be_read(self, connection: _Watched) -> bool:
         """Say whether the process of a muted connection was promoted since."""
-        is_member = self._sessions.session_of(connection.pid) != 0
-        return connection.muted == NOT_WATCHED and is_member
+        return connection.muted == NOT_WATCHED and self._sessions.session_of(connection.pid) != 0
 
     def closed(self, record: ConnectionClosed, wall_offset_ns: int) -> list[pb.Event]:
         """End what is open on a connection that is gone."""
