@@ -115,7 +115,7 @@ static __always_inline bool asks_local_model(struct peer *peer)
 	return is_local_model(peer) && is_candidate(bpf_get_current_pid_tgid() >> 32);
 }
 
-/* A TCP socket, of which it is not known that it is TLS, has moved bytes. */
+/* A TCP socket has moved bytes, or received the end, that is not known to be TLS. */
 static __always_inline int plain_used(struct sock *sk, __u64 session, long bytes, bool written)
 {
 	struct moved_request request = {
@@ -126,6 +126,8 @@ static __always_inline int plain_used(struct sock *sk, __u64 session, long bytes
 	};
 	struct peer peer = {};
 
+	if (!bytes)
+		return written ? 0 : plain_ended(sk);
 	if (!peer_of(sk, &peer) || (!session && !asks_local_model(&peer)) ||
 	    IN_COMPAT_SYSCALL(bpf_get_current_task_btf()))
 		return 0;

@@ -9,93 +9,79 @@
 #include "plain.bpf.c"
 #include "udp.bpf.c"
 
-static __always_inline __u64 session_of_socket_call(struct sock *sk)
+/* `bytes` 0 = the end was received; `peeked`: they stay in the socket. */
+static __always_inline int tcp_used(struct sock *sk, int bytes, bool peeked, const bool written)
 {
 	__u64 session = session_of(bpf_get_current_pid_tgid() >> 32);
 
-	if (session && is_tcp(sk))
+	if (session && bytes)
 		sample_socket(sk);
-	return session;
+	if (bytes && tls_used(sk, bytes, written))
+		return 0;
+	if (CALLS_IN_ONE_PROGRAM && control.plain_sockets && !peeked)
+		plain_used(sk, session, bytes, written);
+	return 0;
+}
+
+static __always_inline int socket_used(struct sock *sk, int bytes, bool peeked, const bool written)
+{
+	if (switched_off() || bytes < 0)
+		return 0;
+	if (is_tcp(sk))
+		return tcp_used(sk, bytes, peeked, written);
+	if (CALLS_IN_ONE_PROGRAM && control.datagrams && !peeked && is_udp(sk))
+		udp_used(sk, bytes, written);
+	return 0;
 }
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(socket_sent, struct sock *sk, int bytes, int flags)
 {
-	__u64 session;
-
-	if (switched_off() || bytes < 0 || !is_internet(sk))
-		return 0;
-	session = session_of_socket_call(sk);
-	if (bytes && is_tcp(sk) && tls_sent(sk, bytes))
-		return 0;
-	if (CALLS_IN_ONE_PROGRAM && bytes && is_tcp(sk) && control.plain_sockets)
-		return plain_used(sk, session, bytes, true);
-	if (CALLS_IN_ONE_PROGRAM && session && is_udp(sk) && control.datagrams)
-		udp_used(sk, session, bytes, true);
-	return 0;
-}
-
-/* What a TCP socket has received that is not known to be TLS. */
-static __always_inline int plain_received(struct sock *sk, __u64 session, int bytes)
-{
-	return bytes ? plain_used(sk, session, bytes, false) : plain_ended(sk);
+	return socket_used(sk, bytes, false, true);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(socket_received, struct sock *sk, int bytes, int flags)
 {
-	__u64 session;
-
-	if (switched_off() || bytes < 0 || !is_internet(sk))
-		return 0;
-	session = session_of_socket_call(sk);
-	if (bytes && is_tcp(sk) && tls_received(sk))
-		return 0;
-	if (!CALLS_IN_ONE_PROGRAM || flags & MSG_PEEK)
-		return 0;
-	if (is_tcp(sk) && control.plain_sockets)
-		return plain_received(sk, session, bytes);
-	if (session && is_udp(sk) && control.datagrams)
-		udp_used(sk, session, bytes, false);
-	return 0;
+	return socket_used(sk, bytes, flags & MSG_PEEK, false);
 }
 
 #if !CALLS_IN_ONE_PROGRAM
+static __always_inline int plain_companion(struct sock *sk, int bytes, bool written)
+{
+	if (switched_off() || bytes < 0 || !control.plain_sockets || !is_tcp(sk))
+		return 0;
+	return plain_used(sk, session_of(bpf_get_current_pid_tgid() >> 32), bytes, written);
+}
+
+static __always_inline int datagram_companion(struct sock *sk, int bytes, bool written)
+{
+	if (switched_off() || bytes < 0 || !control.datagrams || !is_udp(sk))
+		return 0;
+	return udp_used(sk, bytes, written);
+}
+
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(plain_sent_companion, struct sock *sk, int bytes, int flags)
 {
-	if (switched_off() || bytes <= 0 || !control.plain_sockets || !is_tcp(sk))
-		return 0;
-	return plain_used(sk, session_of(bpf_get_current_pid_tgid() >> 32), bytes, true);
+	return plain_companion(sk, bytes, true);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(plain_received_companion, struct sock *sk, int bytes, int flags)
 {
-	if (switched_off() || bytes < 0 || flags & MSG_PEEK || !control.plain_sockets ||
-	    !is_tcp(sk))
-		return 0;
-	return plain_received(sk, session_of(bpf_get_current_pid_tgid() >> 32), bytes);
+	return flags & MSG_PEEK ? 0 : plain_companion(sk, bytes, false);
 }
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(datagram_sent_companion, struct sock *sk, int bytes, int flags)
 {
-	__u64 session = session_of(bpf_get_current_pid_tgid() >> 32);
-
-	if (switched_off() || bytes < 0 || !session || !control.datagrams || !is_udp(sk))
-		return 0;
-	return udp_used(sk, session, bytes, true);
+	return datagram_companion(sk, bytes, true);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(datagram_received_companion, struct sock *sk, int bytes, int flags)
 {
-	__u64 session = session_of(bpf_get_current_pid_tgid() >> 32);
-
-	if (switched_off() || bytes < 0 || flags & MSG_PEEK || !session || !control.datagrams ||
-	    !is_udp(sk))
-		return 0;
-	return udp_used(sk, session, bytes, false);
+	return flags & MSG_PEEK ? 0 : datagram_companion(sk, bytes, false);
 }
 #endif

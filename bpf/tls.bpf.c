@@ -294,34 +294,23 @@ static __always_inline bool bind_call(struct tls_thread *thread, struct peer *pe
 	return true;
 }
 
-/* A TCP socket has sent; returns whether it is known to be TLS. */
-static __always_inline bool tls_sent(struct sock *sk, long bytes)
+/* Something was sent that a call which has ended may have written to a memory BIO. */
+static __always_inline void bind_pending(struct tls_thread *thread, struct peer *peer, long bytes)
 {
-	struct tls_thread *thread =
-		bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
-	struct peer peer = {};
-
-	if (!thread)
-		return false;
-	if (is_socket_of_call(thread, sk))
-		return true;
-	if (!peer_of(sk, &peer) || bind_call(thread, &peer))
-		return false;
 	if (thread->pending_ssl && may_carry(bytes, thread->pending_bytes) &&
 	    bpf_ktime_get_ns() < thread->pending_until_ns)
-		bind_peer(thread->pending_ssl, &peer);
+		bind_peer(thread->pending_ssl, peer);
 	thread->pending_ssl = 0;
-	return false;
 }
 
-/* As tls_sent, of one that has received. */
-static __always_inline bool tls_received(struct sock *sk)
+/* A TCP socket has moved bytes; returns whether they are known to be TLS. */
+static __always_inline bool tls_used(struct sock *sk, long bytes, const bool written)
 {
 	struct tls_thread *thread =
 		bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL, 0);
 	struct peer peer = {};
 
-	if (!thread && is_sealer())
+	if (!thread && !written && is_sealer())
 		thread = bpf_task_storage_get(&tls_threads, bpf_get_current_task_btf(), NULL,
 					      BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!thread)
@@ -330,6 +319,10 @@ static __always_inline bool tls_received(struct sock *sk)
 		return true;
 	if (!peer_of(sk, &peer) || bind_call(thread, &peer))
 		return false;
+	if (written) {
+		bind_pending(thread, &peer, bytes);
+		return false;
+	}
 	thread->received_from = peer;
 	thread->received_ns = bpf_ktime_get_ns();
 	return false;

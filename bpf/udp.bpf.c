@@ -361,15 +361,15 @@ static __always_inline void sample_flow(struct udp_key *key, struct udp_flow *fl
 	emit_flow(key, flow, RECORD_NET_SAMPLED);
 }
 
-/* A process of `session` has used a UDP socket. */
-static __always_inline int udp_used(struct sock *sk, __u64 session, __u64 bytes, bool written)
+static __always_inline int udp_used(struct sock *sk, __u64 bytes, bool written)
 {
-	struct udp_call call = {.sk = sk, .session = session, .bytes = bytes, .written = written};
+	struct udp_call call = {.sk = sk, .bytes = bytes, .written = written};
 	struct udp_flow *flow;
 
-	if (IN_COMPAT_SYSCALL(bpf_get_current_task_btf()))
-		return 0;
 	call.key.tgid = bpf_get_current_pid_tgid() >> 32;
+	call.session = session_of(call.key.tgid);
+	if (!call.session || IN_COMPAT_SYSCALL(bpf_get_current_task_btf()))
+		return 0;
 	CALL_REGISTERS(regs);
 	if (!take_call(&call, regs))
 		return 0;

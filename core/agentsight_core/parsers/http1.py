@@ -50,10 +50,9 @@ class HttpConnection:
         """Whether the next bytes of both directions are inside of bodies that go on behind them."""
         if self._sides is None:
             return False
-        asked, answered = written_bytes, read_bytes
         requests, responses = self._sides
-        if self._inboxes[True] is responses.inbox:
-            asked, answered = answered, asked
+        is_client = requests.inbox is self._inboxes[True]
+        asked, answered = (written_bytes, read_bytes) if is_client else (read_bytes, written_bytes)
         return requests.is_within_body(asked) and responses.is_within_body(answered)
 
     @property
