@@ -163,8 +163,18 @@ static __always_inline void hold_opened(struct descriptor *key, const struct ope
 	hold_file(key, file, BPF_ANY);
 }
 
+struct opening {
+	__u64 boot_ns;
+	__u64 path_at;
+	__u64 session;
+	__u32 flags;
+	__s32 result;
+	__s32 directory;
+	__u32 reserved;
+};
+
 /* Begin to sum up what happens on a new descriptor. */
-static __noinline struct open_file *note_open(struct descriptor *key, __u64 session, __u64 path_at)
+static __noinline struct open_file *note_open(struct descriptor *key, struct opening *opening)
 {
 	__u32 zero = 0;
 	struct open_file *file = bpf_map_lookup_elem(&opened_files, &zero);
@@ -172,13 +182,13 @@ static __noinline struct open_file *note_open(struct descriptor *key, __u64 sess
 
 	if (!file)
 		return NULL;
-	bytes = bpf_probe_read_user_str(file->path, sizeof(file->path), (void *)path_at);
+	bytes = bpf_probe_read_user_str(file->path, sizeof(file->path), (void *)opening->path_at);
 	file->path_bytes = bytes > 0 ? bytes : 0;
 	if (bytes == KEPT_PATH_BYTES)
 		COUNT(CLASS_FILE, truncated, 1);
-	file->session = session;
-	file->opened_boot_ns = bpf_ktime_get_boot_ns();
-	file->told_boot_ns = file->opened_boot_ns;
+	file->session = opening->session;
+	file->opened_boot_ns = opening->boot_ns;
+	file->told_boot_ns = opening->boot_ns;
 	file->looked_jiffies = bpf_jiffies64();
 	file->is_diverted = key->fd > 2;
 	hold_opened(key, file);
@@ -212,23 +222,14 @@ static __noinline int duplicate_file(struct descriptor *key, __s32 fd)
 	return 0;
 }
 
-struct opening {
-	__u64 path_at;
-	__u64 session;
-	__u32 flags;
-	__s32 result;
-	__s32 directory;
-	__u32 reserved;
-};
-
 /* `file` has the path; NULL: it is read anew. */
 static __always_inline void put_opened(struct opening *opening, struct open_file *file, __u64 bytes,
 				       const __u32 room, const bool relative)
 {
 	const __u32 area = relative ? sizeof(struct path_area) : 0;
 	struct file_opened *record =
-		begin_record(CLASS_FILE, RECORD_FILE_OPENED, sizeof(*record) + room + area, bytes,
-			     opening->session);
+		begin_record_at(opening->boot_ns, CLASS_FILE, RECORD_FILE_OPENED,
+				sizeof(*record) + room + area, bytes, opening->session);
 
 	if (!record)
 		return;
@@ -292,7 +293,11 @@ static __noinline int emit_opened(struct opening *opening)
  */
 static __noinline struct open_file *note_found(struct descriptor *key)
 {
-	struct opening opening = {.result = key->fd, .directory = key->fd};
+	struct opening opening = {
+		.boot_ns = bpf_ktime_get_boot_ns(),
+		.result = key->fd,
+		.directory = key->fd,
+	};
 	struct open_file *entry;
 	struct file *file = file_of_descriptor(key->fd);
 
@@ -311,8 +316,8 @@ static __noinline struct open_file *note_found(struct descriptor *key)
 	}
 	opening.flags = BPF_CORE_READ(file, f_flags);
 	entry->session = opening.session;
-	entry->opened_boot_ns = bpf_ktime_get_boot_ns();
-	entry->told_boot_ns = entry->opened_boot_ns;
+	entry->opened_boot_ns = opening.boot_ns;
+	entry->told_boot_ns = opening.boot_ns;
 	entry->looked_jiffies = bpf_jiffies64();
 	put_opened(&opening, NULL, 0, FOUND_PATH_BYTES, true);
 	return entry;
@@ -376,6 +381,7 @@ static __always_inline void opened(struct opening *opening)
 	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = opening->result};
 	struct open_file *file = NULL;
 
+	opening->boot_ns = bpf_ktime_get_boot_ns();
 	if (!is_wanted_path(opening->path_at, opening->directory) ||
 	    !admits(opening->session, CLASS_FILE)) {
 		if (opening->result >= 0)
@@ -383,7 +389,7 @@ static __always_inline void opened(struct opening *opening)
 		return;
 	}
 	if (opening->result >= 0)
-		file = note_open(&key, opening->session, opening->path_at);
+		file = note_open(&key, opening);
 	if (file && file->path_bytes && file->path_bytes < KEPT_PATH_BYTES)
 		emit_opened_file(opening, file);
 	else

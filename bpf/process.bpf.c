@@ -24,6 +24,7 @@ int BPF_PROG(process_forked, struct task_struct *parent, struct task_struct *chi
 	member = *above;
 	if (bpf_map_update_elem(&tracked, &tgid, &member, BPF_ANY))
 		COUNT(CLASS_PROCESS, map_full, 1);
+	memberships_changed();
 	record = begin_record(CLASS_PROCESS, RECORD_PROCESS_FORKED, sizeof(*record), 0,
 			      member.session);
 	if (!record)
@@ -137,6 +138,7 @@ int BPF_PROG(process_exited, struct task_struct *task)
 	if (session ? bpf_map_delete_elem(&tracked, &tgid) : !talked)
 		return 0;
 	if (session) {
+		memberships_changed();
 		end_descriptors_of(tgid);
 		end_gpu_user(tgid, 0);
 		end_gpu_user(tgid, 1);

@@ -56,8 +56,10 @@ static __always_inline void hush_if_excluded(__u32 tgid)
 	if (!control.excludes_programs || !runs_excluded())
 		return;
 	member = membership_of(tgid);
-	if (member)
+	if (member) {
 		member->quiet = 1;
-	else
+		memberships_changed();
+	} else {
 		bpf_map_update_elem(&muted_processes, &tgid, &one, BPF_ANY);
+	}
 }

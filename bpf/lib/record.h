@@ -100,7 +100,8 @@ struct control_values {
 	/* What the programs in socket calls look at: plain HTTP, and datagrams. */
 	__u32 plain_sockets;
 	__u32 datagrams;
-	__u32 reserved;
+	/* Grows whenever user space has changed which process is in which session. */
+	__u32 memberships;
 };
 
 /* What is to be recorded of files whose path is below none of the given ones. */

@@ -103,8 +103,8 @@ static __always_inline __u64 next_sequence(void)
  * Take `size` bytes (a constant) of the ring and fill the header in; NULL and counted if it is
  * full. `payload` is what of it the ledger counts.
  */
-static __always_inline void *begin_record(__u32 class, __u16 type, const __u64 size, __u64 payload,
-					  __u64 session)
+static __always_inline void *begin_record_at(__u64 boot_ns, __u32 class, __u16 type,
+					     const __u64 size, __u64 payload, __u64 session)
 {
 	__u64 sequence = next_sequence(), pid_tgid = bpf_get_current_pid_tgid();
 	struct record_header *header = bpf_ringbuf_reserve(&events, size, 0);
@@ -115,7 +115,7 @@ static __always_inline void *begin_record(__u32 class, __u16 type, const __u64 s
 		return NULL;
 	}
 	header->sequence = sequence;
-	header->boot_ns = bpf_ktime_get_boot_ns();
+	header->boot_ns = boot_ns;
 	header->session = session;
 	header->cgroup = bpf_get_current_cgroup_id();
 	header->pid = pid_tgid >> 32;
@@ -124,6 +124,13 @@ static __always_inline void *begin_record(__u32 class, __u16 type, const __u64 s
 	header->type = type;
 	header->reserved = 0;
 	return header;
+}
+
+/* As begin_record_at, of what happens now. */
+static __always_inline void *begin_record(__u32 class, __u16 type, const __u64 size, __u64 payload,
+					  __u64 session)
+{
+	return begin_record_at(bpf_ktime_get_boot_ns(), class, type, size, payload, session);
 }
 
 /* Is so much waiting that the reader must not wait for its time, and has it not been told? */

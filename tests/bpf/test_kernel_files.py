@@ -377,6 +377,24 @@ def test_the_longest_path_decides_and_paths_change_while_it_runs(
     assert "a" in names_told(seen_by.drain().events(), tmp_path)
 
 
+def test_a_process_is_watched_while_it_is_tracked_and_not_a_call_longer(watch, tmp_path) -> None:
+    seen_by = watch()
+    # So that the files of the machine are watched already when this process is.
+    seen_by.kernel.watch_files(True)
+    me, files = os.getpid(), [tmp_path / f"{number}" for number in range(60)]
+
+    for number, file in enumerate(files):
+        if number % 2:
+            seen_by.track(me)
+        file.touch()
+        seen_by.kernel.untrack(me)
+
+    opened = [event.path for event in of_kind(seen_by.drain().events(), "file_opened")]
+    assert [path for path in opened if path.startswith(f"{tmp_path}/")] == [
+        str(file) for file in files[1::2]
+    ]
+
+
 def test_a_ring_of_io_uring_is_told_as_what_is_not_seen(watch, tester) -> None:
     code = (
         "import ctypes, sys; print('ready', flush=True); input()\n"

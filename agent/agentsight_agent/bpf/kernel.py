@@ -152,6 +152,8 @@ class Kernel(AbstractContextManager["Kernel"]):
         self._local_ports: set[int] = set()
         self._network_link: int | None = None
         self._untrackable = 0
+        # How often a process was put into a session or taken out of one, here.
+        self._memberships = 0
         self._object = open_programs(
             settings.loader, settings.kernel_headers, settings.kernel_layout
         )
@@ -240,11 +242,18 @@ class Kernel(AbstractContextManager["Kernel"]):
             raise ValueError("0 is no session")
         if not self._tracked.update(pid.to_bytes(4, "little"), _MEMBERSHIP.pack(session, quiet, 0)):
             self._untrackable += 1
+        self._memberships_changed()
         self._object.map("muted_processes").delete(pid.to_bytes(4, "little"))
 
     def untrack(self, pid: int) -> None:
         """Take a process out of its session; nothing happens if it is in none."""
         self._tracked.delete(pid.to_bytes(4, "little"))
+        self._memberships_changed()
+
+    def _memberships_changed(self) -> None:
+        """Have the programs look up again what they remember of `tracked`."""
+        self._memberships = (self._memberships + 1) & 0xFFFFFFFF
+        self._write_control()
 
     def mute(self, connection: int) -> None:
         """Capture nothing more of a connection."""
@@ -334,7 +343,7 @@ class Kernel(AbstractContextManager["Kernel"]):
             bool(self._peers),
             self._plain_sockets,
             self._datagrams,
-            0,
+            self._memberships,
         )
         self._object.map(".bss.control").update(bytes(4), value)
 
