@@ -16,7 +16,7 @@ from typing import Self
 from agentsight_core.parsers.http1 import HttpSettings
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings.frames import FrameSink
-from agentsight_core.runtime.memory import give_back_free_memory
+from agentsight_core.runtime.memory import give_back_free_memory, keep_what_is_loaded
 from agentsight_core.sealing import Sealer
 from agentsight_core.telemetry.ledger import Ledger
 
@@ -164,6 +164,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         await self._seeker.run(partial(self._attachments.start, boot_ns()))
         # Loading programs and reading executables took megabytes that nothing needs any more.
+        keep_what_is_loaded()
         give_back_free_memory()
         loop.add_reader(self._kernel.fileno(), self._wake_up)
         self._pipeline.publish(self._tracker.begin_running(boot_ns()))

@@ -17,11 +17,13 @@ WORKLOADS = (
         "agent reads 10,000 files",
         {"work": "read_repository", "turns": 4, "events": 350, "pause_us": _PAUSE_US},
         paper_shaped=True,
+        repeats=2,
     ),
     Workload(
         "agent builds C in parallel",
         {"work": "build", "events": 250, "pause_us": _PAUSE_US},
         paper_shaped=True,
+        repeats=3,
     ),
     # Nothing but what is watched: the cost of a hit.
     Workload("TLS flat-out, 200 B", {"work": "flat", "size": 200, "times": 6000}),
@@ -34,9 +36,8 @@ WORKLOADS = (
         {"work": "flat", "size": 1024, "times": 8000, "per_second": 4000},
     ),
     Workload("10,000 files flat-out", {"work": "files"}),
-    # Programs in no session, while there is one on the machine. One build alone differs more from
-    # the next than it may be slowed down.
-    Workload("unrelated C build", {"work": "compile", "times": 5}, watched=False),
+    # Programs in no session, while there is one on the machine.
+    Workload("unrelated C build", {"work": "compile"}, watched=False, repeats=10),
     Workload("unrelated TLS server", {"work": "requests", "times": 1500}, watched=False),
     Workload("idle machine", {"work": "idle", "seconds": 0.5}, watched=False),
 )
