@@ -173,8 +173,8 @@ struct opening {
 	__u32 reserved;
 };
 
-/* Begin to sum up what happens on a new descriptor. */
-static __noinline struct open_file *note_open(struct descriptor *key, struct opening *opening)
+/* The entry for what is being opened, with its path and nothing else. */
+static __always_inline struct open_file *opened_file(struct opening *opening)
 {
 	__u32 zero = 0;
 	struct open_file *file = bpf_map_lookup_elem(&opened_files, &zero);
@@ -184,7 +184,14 @@ static __noinline struct open_file *note_open(struct descriptor *key, struct ope
 		return NULL;
 	bytes = bpf_probe_read_user_str(file->path, sizeof(file->path), (void *)opening->path_at);
 	file->path_bytes = bytes > 0 ? bytes : 0;
-	if (bytes == KEPT_PATH_BYTES)
+	return file;
+}
+
+/* Begin to sum up what happens on a new descriptor. */
+static __noinline int note_open(struct descriptor *key, struct opening *opening,
+				struct open_file *file)
+{
+	if (file->path_bytes == KEPT_PATH_BYTES)
 		COUNT(CLASS_FILE, truncated, 1);
 	file->session = opening->session;
 	file->opened_boot_ns = opening->boot_ns;
@@ -192,7 +199,7 @@ static __noinline struct open_file *note_open(struct descriptor *key, struct ope
 	file->looked_jiffies = bpf_jiffies64();
 	file->is_diverted = key->fd > 2;
 	hold_opened(key, file);
-	return file;
+	return 0;
 }
 
 /* `fd` is now another descriptor of the file of `key`. */
@@ -260,29 +267,17 @@ static __noinline int emit_opened_file(struct opening *opening, struct open_file
 	return 0;
 }
 
-/* Tell one that has failed, or has a path that is not kept whole. */
-static __noinline int emit_opened(struct opening *opening)
+/* Tell one without a path, or with a path that is not kept whole. */
+static __noinline int emit_opened(struct opening *opening, struct open_file *file)
 {
-	long bytes;
-
-	if (!opening)
-		return 0;
-	bytes = path_bytes(opening->path_at);
-	if (!bytes) {
-		/* open() failed with EFAULT, or the page is gone: tell it without path */
+	if (!file->path_bytes) {
+		/* open() failed with EFAULT, or the page is gone */
 		put_opened(opening, NULL, 0, 0, false);
 		COUNT(CLASS_FILE, truncated, 1);
-	} else if (is_relative(opening->path_at)) {
-		if (bytes < KEPT_PATH_BYTES)
-			put_opened(opening, NULL, bytes, KEPT_PATH_BYTES, true);
-		else
-			put_opened(opening, NULL, bytes, MAX_PATH, true);
-	} else if (bytes <= SHORT_PATH_BYTES) {
-		put_opened(opening, NULL, bytes, SHORT_PATH_BYTES, false);
-	} else if (bytes < KEPT_PATH_BYTES) {
-		put_opened(opening, NULL, bytes, KEPT_PATH_BYTES, false);
+	} else if (file->path[0] != '/') {
+		put_opened(opening, NULL, file->path_bytes, MAX_PATH, true);
 	} else {
-		put_opened(opening, NULL, bytes, MAX_PATH, false);
+		put_opened(opening, NULL, file->path_bytes, MAX_PATH, false);
 	}
 	return 0;
 }
@@ -379,7 +374,7 @@ static __always_inline void note_mapped(__u32 tgid, struct pt_regs *regs)
 static __always_inline void opened(struct opening *opening)
 {
 	struct descriptor key = {.tgid = bpf_get_current_pid_tgid() >> 32, .fd = opening->result};
-	struct open_file *file = NULL;
+	struct open_file *file;
 
 	opening->boot_ns = bpf_ktime_get_boot_ns();
 	if (!is_wanted_path(opening->path_at, opening->directory) ||
@@ -388,12 +383,15 @@ static __always_inline void opened(struct opening *opening)
 			leave_out_file(&key);
 		return;
 	}
+	file = opened_file(opening);
+	if (!file)
+		return;
 	if (opening->result >= 0)
-		file = note_open(&key, opening);
-	if (file && file->path_bytes && file->path_bytes < KEPT_PATH_BYTES)
+		note_open(&key, opening, file);
+	if (file->path_bytes && file->path_bytes < KEPT_PATH_BYTES)
 		emit_opened_file(opening, file);
 	else
-		emit_opened(opening);
+		emit_opened(opening, file);
 }
 
 static __always_inline __u32 openat2_flags(__u64 how_at)
