@@ -5,10 +5,13 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from unittest.mock import patch
 
 from agentsight_core import wire
 from agentsight_core.recordings.records import FILE_MAGIC
+from agentsight_core.spool import segment as files
 from agentsight_core.spool.segments import TOMBSTONE_RANK
 from agentsight_core.spool.settings import SpoolSettings
 from agentsight_core.spool.spool import Spool
@@ -31,11 +34,15 @@ SIZES = st.sampled_from([0, 300, 4_000, 12_000])
 
 
 class SpoolMachine(RuleBasedStateMachine):
-    """Drives a spool; a crash leaves a torn tail of whatever was not synced."""
+    """Drives a spool; a crash leaves a torn tail of whatever was not synced, or no file."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
+        # Bytes of each file that survive a power failure.
+        self.safe: dict[Path, int] = {}
+        self.syncing = patch.object(files.os, "fdatasync", self.sync_file)
+        self.syncing.start()
         self.runner = asyncio.Runner()
         self.seqs: dict[int, int] = defaultdict(int)
         self.frames: dict[tuple[int, int], bytes] = {}
@@ -43,6 +50,10 @@ class SpoolMachine(RuleBasedStateMachine):
         self.acked: set[tuple[int, int]] = set()
         self.acked_unsynced: set[tuple[int, int]] = set()
         self.open()
+
+    def sync_file(self, descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        self.safe[path] = path.stat().st_size
 
     def open(self) -> None:
         self.stage = Ledger().stage("spool", "frames")
@@ -77,8 +88,12 @@ class SpoolMachine(RuleBasedStateMachine):
             self.unsynced -= untold
 
     @rule()
-    def sync(self) -> None:
+    def write(self) -> None:
         assert self.runner.run(self.spool._segments.flush())
+
+    @rule()
+    def sync(self) -> None:
+        assert self.runner.run(self.spool._segments.flush(durable=True))
         self.runner.run(self.spool.drain())
         self.unsynced.clear()
         self.acked |= self.acked_unsynced
@@ -87,7 +102,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.spool.held)
     @rule(count=st.integers(1, 4))
     def deliver(self, count: int) -> None:
-        self.sync()
+        self.write()
         for _ in range(min(count, self.spool.held)):
             entry = self.runner.run(self.spool.lease())
             self.check(entry)
@@ -97,18 +112,34 @@ class SpoolMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.spool.held)
     @rule()
     def deliver_in_vain(self) -> None:
-        self.sync()
+        self.write()
         entry = self.runner.run(self.spool.lease())
         self.spool.release(entry)
 
     @rule(torn=st.floats(0, 1))
-    def crash(self, torn: float) -> None:
-        files = [(s.path, b"".join(s.records)) for s in self.spool._segments._frames if s.records]
+    def lose_power(self, torn: float) -> None:
+        self.crash(torn, self.safe)
+        # What is there now is on the disk.
+        self.safe = {path: path.stat().st_size for path in self.folder.glob("*.seg")}
+        self.unsynced.clear()
+
+    @rule(torn=st.floats(0, 1))
+    def kill(self, torn: float) -> None:
+        self.crash(torn, {path: path.stat().st_size for path in self.folder.glob("*.seg")})
+
+    def crash(self, torn: float, safe: Mapping[Path, int]) -> None:
+        """Keep of each file what is `safe`, and so much of the rest as `torn` says."""
+        segments = list(self.spool._segments._frames)
         self.abandon()
-        for path, data in files:
-            new = not path.exists()
-            with path.open("ab") as file:
-                file.write((FILE_MAGIC + data if new else data)[: int(len(data) * torn)])
+        for segment in segments:
+            written = segment.path.read_bytes() if segment.path.exists() else FILE_MAGIC
+            data = written + b"".join(segment.records)
+            kept = safe.get(segment.path, 0)
+            kept += int((len(data) - kept) * torn)
+            if kept:
+                segment.path.write_bytes(data[:kept])
+            else:
+                segment.path.unlink(missing_ok=True)
         self.open()
         self.compare_with_model()
 
@@ -146,7 +177,7 @@ class SpoolMachine(RuleBasedStateMachine):
         lost = (self.unsynced - held) - gone
         for key in lost:
             del self.frames[key]
-        self.unsynced.clear()
+        self.unsynced &= held
         self.acked_unsynced -= held
         self.acked |= self.acked_unsynced
         self.acked_unsynced.clear()
@@ -183,6 +214,7 @@ class SpoolMachine(RuleBasedStateMachine):
             self.spool.ack(entry)
         self.runner.run(self.spool.close())
         self.runner.close()
+        self.syncing.stop()
         shutil.rmtree(self.folder)
 
 
@@ -195,7 +227,7 @@ def varint(number: int) -> bytes:
 
 
 SpoolMachine.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

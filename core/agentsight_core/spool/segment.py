@@ -41,6 +41,8 @@ class Segment:
     acks: list[int] = field(default_factory=list)
     # Bytes that are in the file for certain: where it is cut after a failed write.
     written_bytes: int = 0
+    # Bytes that survive a power failure.
+    synced_bytes: int = 0
     # A thread is writing it.
     busy: bool = False
 
@@ -59,7 +61,7 @@ def write_acks(segment: Segment, acks: list[int]) -> None:
     """Append `acks`; raises OSError.
 
     They are not synced: after a power failure some frames go to the bus again, where their numbers
-    tell, and that is cheaper than a second sync each time.
+    tell, and that is cheaper than a sync each time.
     """
     if acks:
         with segment.ack_path.open("ab") as file:
@@ -67,7 +69,7 @@ def write_acks(segment: Segment, acks: list[int]) -> None:
 
 
 def write_records(segment: Segment, records: list[bytes]) -> None:
-    """Append `records`, which are on the disk on return; raises OSError."""
+    """Append `records`, which survive this process on return; raises OSError."""
     if not records:
         return
     new = segment.written_bytes == 0
@@ -80,10 +82,20 @@ def write_records(segment: Segment, records: list[bytes]) -> None:
         written = 0
         while written < len(data):
             written += file.write(memoryview(data)[written:]) or 0
-        os.fdatasync(file.fileno())
     segment.written_bytes += len(data)
-    if new:
+
+
+def sync(segment: Segment) -> None:
+    """Have what is written survive a power failure, too; raises OSError."""
+    written = segment.written_bytes
+    descriptor = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+    if not segment.synced_bytes:
         sync_folder(segment.path.parent)
+    segment.synced_bytes = written
 
 
 def read(path: Path, damage: Damage) -> tuple[Segment, list[Record], int]:

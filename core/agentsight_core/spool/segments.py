@@ -1,7 +1,10 @@
 """All segments of a spool: where the next record goes, what the disk holds, and how it gets there.
 
-Runs on the event loop; one thread at a time writes and syncs. Must not know sessions or the order
-in which frames leave.
+Runs on the event loop; one thread at a time writes and syncs. What is written survives this
+process. It is synced, so that it survives a power failure, too, when nobody has taken it for a
+moment: most frames are on the bus before.
+
+Must not know sessions or the order in which frames leave.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +30,9 @@ _log = logging.getLogger(__name__)
 TOMBSTONE_RANK = 255
 _RETRY_SECONDS = 1.0
 _ACK_SECONDS = 1.0
+# A frame that is still here after this is synced. A sync has the file system write what others have
+# written, too.
+_SYNC_SECONDS = 0.5
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +72,8 @@ class Segments:
         self._dirty = asyncio.Event()
         self._closing = asyncio.Event()
         self._flushed = asyncio.Condition()
+        # How many wait in `drain`.
+        self._draining = 0
         self.size_bytes = 0
         self.free_bytes = 0
         self.unwritten_bytes = 0
@@ -163,10 +172,11 @@ class Segments:
     # ---- writing ----
 
     async def flush_forever(self) -> None:
-        """Write what is appended, all that has come in the meantime with one sync."""
+        """Write what is appended, and sync what has to be, all that has come in the meantime."""
         while not self._closing.is_set():
-            await _wait(self._dirty, _ACK_SECONDS)
-            if not await self.flush():
+            holding = any(self._frames.values())
+            await _wait(self._dirty, _SYNC_SECONDS if holding else _ACK_SECONDS)
+            if not await self.flush(durable=self._draining > 0):
                 await _wait(self._closing, _RETRY_SECONDS)
 
     def stop(self) -> None:
@@ -174,14 +184,18 @@ class Segments:
         self._closing.set()
         self._dirty.set()
 
-    async def flush(self) -> bool:
-        """Write everything appended before the call; False when the disk refused some of it."""
+    async def flush(self, *, durable: bool = False) -> bool:
+        """Write everything appended before the call; False when the disk refused some of it.
+
+        Sync what has waited for long, or, if `durable`, all that still matters.
+        """
         self._dirty.clear()
+        unsynced = [segment for segment in self._frames if self._is_to_sync(segment, durable)]
         jobs = list(self._take_jobs())
         doomed, self._doomed = self._doomed, []
         entries, self._unwritten = self._unwritten, []
         try:
-            self.free_bytes = await asyncio.to_thread(_write, self._folder, jobs, doomed)
+            self.free_bytes = await asyncio.to_thread(_write, self._folder, jobs, unsynced, doomed)
             self.failing = False
         except OSError as error:
             if not self.failing:
@@ -193,6 +207,26 @@ class Segments:
         async with self._flushed:
             self._flushed.notify_all()
         return not self.failing
+
+    def _is_to_sync(self, segment: Segment, durable: bool) -> bool:
+        since_ns = self._unsynced_since_ns(segment)
+        if since_ns is None:
+            return False
+        # A tombstone lets frames go that may have been safe.
+        if durable or segment.rank == TOMBSTONE_RANK:
+            return True
+        waited_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - since_ns
+        # What is from a later time than now is from an earlier boot.
+        return not 0 <= waited_ns < _SYNC_SECONDS * 1e9
+
+    def _unsynced_since_ns(self, segment: Segment) -> int | None:
+        """Return the boot time of the oldest frame that a power failure would take."""
+        since_ns = None
+        for entry in reversed(self._frames[segment].values()):
+            if entry.offset < segment.synced_bytes:
+                break
+            since_ns = entry.boot_ns
+        return since_ns
 
     def _take_jobs(self) -> Iterator[_Job]:
         for segment in self._frames:
@@ -217,9 +251,18 @@ class Segments:
                 self._on_written(entry)
 
     async def drain(self) -> None:
-        """Return when the disk has everything appended before the call."""
-        async with self._flushed:
-            await self._flushed.wait_for(lambda: not self._unwritten and not self.unwritten_bytes)
+        """Return when everything appended before the call survives a power failure."""
+        self._draining += 1
+        try:
+            self._dirty.set()
+            async with self._flushed:
+                await self._flushed.wait_for(self._is_durable)
+        finally:
+            self._draining -= 1
+
+    def _is_durable(self) -> bool:
+        written = not self._unwritten and not self.unwritten_bytes
+        return written and all(self._unsynced_since_ns(one) is None for one in self._frames)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
@@ -235,11 +278,13 @@ class _Job:
     acks: list[int]
 
 
-def _write(folder: Path, jobs: list[_Job], doomed: list[Segment]) -> int:
-    """Do the `jobs`, clearing what is done, then delete; return the free space in bytes."""
+def _write(folder: Path, jobs: list[_Job], unsynced: list[Segment], doomed: list[Segment]) -> int:
+    """Do the `jobs`, clearing what is done, sync, then delete; return the free space in bytes."""
     for job in jobs:
         files.write_records(job.segment, job.records)
         job.records = []
+    for segment in unsynced:
+        files.sync(segment)
     # After all records: among them are tombstones of what is acknowledged for their sake.
     for job in jobs:
         files.write_acks(job.segment, job.acks)

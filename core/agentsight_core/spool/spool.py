@@ -214,9 +214,9 @@ class Spool:
             del self._queues[session]
 
     def _announce(self, entry: SpooledFrame) -> None:
-        """Offer `entry` if it is the first of its session and safe on the disk."""
+        """Offer `entry` if it is the first of its session and in its file."""
         if entry.is_tombstone:
-            # It says that something is lost: it need not be safe before it may go.
+            # It says that something is lost: it need not be written before it may go.
             entry.written = True
         queue = self._queues[entry.header.session]
         if queue[0] is entry and entry.written and not entry.leased:
@@ -242,7 +242,7 @@ class Spool:
         self._stage.held += len(revived.frames)
 
     async def drain(self) -> None:
-        """Return when everything put so far is on the disk."""
+        """Return when everything put so far, and still here, survives a power failure."""
         await self._segments.drain()
 
     async def close(self) -> None:
@@ -251,7 +251,7 @@ class Spool:
             self._segments.stop()
             await self._flusher
             self._flusher = None
-            if not await self._segments.flush():
+            if not await self._segments.flush(durable=True):
                 _log.error("the spool is closed with %d frames held", self.held)
         if self._lock >= 0:
             os.close(self._lock)

@@ -7,6 +7,7 @@ import pytest
 from agentsight_core import wire
 from agentsight_core.errors import ConfigError
 from agentsight_core.spool import segments
+from agentsight_core.spool.segment import Segment
 from agentsight_core.spool.settings import SpoolSettings
 from agentsight_core.spool.spool import Spool
 from agentsight_core.telemetry.ledger import Ledger, Stage
@@ -82,6 +83,76 @@ async def test_frames_survive_a_restart_and_acknowledged_ones_do_not(
         assert stage.received == 4
         assert await take_all(spool) == [(1, seq, "") for seq in range(3, 7)]
     assert (stage.emitted, stage.held, stage.unexplained) == (4, 0, 0)
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return the files that are synced, each time."""
+    seen: list[Path] = []
+    sync = segments.files.sync
+
+    def note(segment: Segment) -> None:
+        seen.append(segment.path)
+        sync(segment)
+
+    monkeypatch.setattr(segments.files, "sync", note)
+    return seen
+
+
+async def test_what_the_bus_takes_at_once_is_not_synced(
+    spool: Spool, synced: list[Path], tmp_path: Path
+) -> None:
+    for seq in range(1, 21):
+        put(spool, 1, seq)
+        spool.ack(await spool.lease())
+    assert segments_in(tmp_path)
+    assert not synced
+
+
+async def test_what_waits_is_synced_once(
+    spool: Spool, synced: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "_SYNC_SECONDS", 0.05)
+    put(spool, 1, 1)
+    first = await spool.lease()
+    async with asyncio.timeout(5):
+        while not synced:
+            await spool._segments.flush()
+    [file] = synced
+    assert file == first.segment.path
+    spool.ack(first)
+    put(spool, 1, 2)
+    spool.ack(await spool.lease())
+    await spool._segments.flush()
+    assert synced == [file]
+
+
+async def test_drained_is_synced(spool: Spool, synced: list[Path]) -> None:
+    put(spool, 1, 1)
+    put(spool, 1, 2, rank=FILE)
+    await spool.drain()
+    assert len(synced) == 2
+    await spool.drain()
+    assert len(synced) == 2
+
+
+async def test_what_says_that_frames_are_given_up_is_synced_before_they_are_deleted(
+    spool: Spool, synced: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seq in range(1, 31):
+        put(spool, 1, seq, rank=FILE, size=1000)
+    await spool.drain()
+    deleted: list[tuple[Path, list[Path]]] = []
+    monkeypatch.setattr(
+        segments.files, "delete", lambda one: deleted.append((one.path, list(synced)))
+    )
+    synced.clear()
+    for seq in range(1, 51):
+        put(spool, 2, seq, rank=CONTROL, size=1000)
+    await spool._segments.flush()
+    [tombstones] = [path for path in segments_in(tmp_path) if path.name.startswith("255")]
+    assert deleted
+    assert all(tombstones in before for _, before in deleted)
 
 
 async def test_acknowledged_segments_are_deleted(spool: Spool, tmp_path: Path) -> None:
