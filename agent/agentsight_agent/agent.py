@@ -163,8 +163,8 @@ class Agent:
         self._pipeline = self._make_pipeline()
         loop = asyncio.get_running_loop()
         await self._seeker.run(partial(self._attachments.start, boot_ns()))
-        # Loading programs and reading executables took megabytes that nothing needs any more.
         keep_what_is_loaded()
+        # Loading programs and reading executables took megabytes that nothing needs any more.
         give_back_free_memory()
         loop.add_reader(self._kernel.fileno(), self._wake_up)
         self._pipeline.publish(self._tracker.begin_running(boot_ns()))

@@ -37,6 +37,11 @@ class Workload:
     # slowed down.
     repeats: int = 1
 
+    @property
+    def title(self) -> str:
+        """What a row of the table is called."""
+        return self.name if self.repeats == 1 else f"{self.name}, {self.repeats} times"
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -67,7 +67,7 @@ def report(
 
 def _free_row(workload: Workload, pairs: Sequence[Pair]) -> str:
     wall_ms = _spread([pair.free_wall_ns / 1e6 for pair in pairs], "{:.0f}")
-    return f"| {workload.name} | none | {wall_ms} ms | | | | | | | |\n"
+    return f"| {workload.title} | none | {wall_ms} ms | | | | | | | |\n"
 
 
 def _row(workload: Workload, tracer: Tracer, pairs: Sequence[Pair]) -> str:
@@ -77,7 +77,7 @@ def _row(workload: Workload, tracer: Tracer, pairs: Sequence[Pair]) -> str:
     lost = [sample.seen.lost for sample in samples]
     share = [100 * one.tracer_cpu_ns / one.wall_ns for one in samples]
     return (
-        f"| {workload.name} | {tracer.name} | {wall} ms | {added} % | {_per_unit(pairs)} "
+        f"| {workload.title} | {tracer.name} | {wall} ms | {added} % | {_per_unit(pairs)} "
         f"| {_captured(pairs)} | {median(one.seen.events for one in samples):.0f} "
         f"| {'not told' if min(lost) < 0 else sum(lost)} | {median(share):.1f} % of a core "
         f"| {max(one.tracer_rss_bytes for one in samples) / 1e6:.0f} MB |\n"

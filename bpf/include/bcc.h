@@ -124,8 +124,7 @@ static __always_inline long unstored(void *map, __u64 key)
 #define CAN_SEARCH 0
 /* The programs that take plaintext have no room on the stack for the key of a program. */
 #define CAN_DOUBT 0
-/* Where all is inlined, a case more wherever a session is asked for is too much for the verifier.
- */
+/* All is inlined: a case more wherever a session is asked for is too much for the verifier. */
 #define CAN_REMEMBER 0
 /* Of descriptors that a process leaves open, so many are looked for. */
 #define MAX_DESCRIPTORS 64

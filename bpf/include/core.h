@@ -44,7 +44,8 @@
 /* The arguments of a program can be searched. */
 #define CAN_SEARCH 1
 /* A program can be looked up where plaintext is taken. */
-#define CAN_DOUBT    1
+#define CAN_DOUBT 1
+/* The session that was last asked for is kept. */
 #define CAN_REMEMBER 1
 
 /* A function that the verifier looks at apart from its callers. */
