@@ -227,7 +227,7 @@ def varint(number: int) -> bytes:
 
 
 SpoolMachine.TestCase.settings = settings(
-    max_examples=100,
+    max_examples=300,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -48,6 +48,7 @@ def revive(folder: Path, damage: Damage) -> Revived:
 
     Where a tombstone and the frame that it replaces are both there, the tombstone wins.
     """
+    files.forget_orphans(folder)
     found = [files.read(path, damage) for path in files.find(folder)]
     buried = {
         record.index

@@ -140,6 +140,16 @@ def find(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{_SUFFIX}"))
 
 
+def forget_orphans(folder: Path) -> None:
+    """Remove acknowledgements whose segment a power failure took.
+
+    The next segment with that name holds other records, which nobody has acknowledged.
+    """
+    for path in folder.glob("*.ack"):
+        if not path.with_suffix(_SUFFIX).exists():
+            path.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names of new files in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

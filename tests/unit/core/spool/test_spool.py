@@ -85,6 +85,24 @@ async def test_frames_survive_a_restart_and_acknowledged_ones_do_not(
     assert (stage.emitted, stage.held, stage.unexplained) == (4, 0, 0)
 
 
+async def test_acknowledgements_of_a_lost_segment_are_not_those_of_the_next_one(
+    tmp_path: Path, stage: Stage
+) -> None:
+    async with Spool(tmp_path, SMALL, Ledger().stage("first", "frames")) as spool:
+        put(spool, 1, 1)
+        spool.ack(await spool.lease())
+    # Nothing was synced: a power failure may take the one file and leave the other.
+    (path,) = segments_in(tmp_path)
+    path.unlink()
+    assert list(tmp_path.glob("*.ack"))
+    async with Spool(tmp_path, SMALL, Ledger().stage("second", "frames")) as spool:
+        put(spool, 1, 2)
+        await spool.drain()
+    assert segments_in(tmp_path) == [path]
+    async with Spool(tmp_path, SMALL, stage) as spool:
+        assert await take_all(spool) == [(1, 2, "")]
+
+
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return the files that are synced, each time."""
