@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from agentsight_core.testing.conditions import eventually
+from agentsight_core.testing.conditions import eventually, eventually_gives
 from agentsight_core.testing.llm_tls_server import LlmTlsServer, llm_tls_server
 from agentsight_core.testing.otlp_receiver import grpc_receiver, http_receiver
 from agentsight_core.testing.running_up import RunningUp, caller, running_up
@@ -45,7 +45,8 @@ async def prometheus(folder: Path, target: int) -> AsyncIterator[int]:
     program = shutil.which("prometheus")
     assert program is not None, "the set-up installs Debian's prometheus"
     job = {"job_name": "up", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}
-    scraping = {"scrape_interval": "200ms", "scrape_timeout": "200ms"}
+    # A scrape that takes longer than this is a failed one, and there is no value until the next.
+    scraping = {"scrape_interval": "1s", "scrape_timeout": "1s"}
     config = folder / "prometheus.json"
     config.write_text(json.dumps({"global": scraping, "scrape_configs": [job]}))
     with socket.socket() as probe:
@@ -58,11 +59,18 @@ async def prometheus(folder: Path, target: int) -> AsyncIterator[int]:
         f"--web.listen-address=127.0.0.1:{port}",
         "--log.level=error",
     )
+
+    def is_ready() -> bool:
+        assert process.returncode is None, "Prometheus has ended; it said why above"
+        return ask(port, "vector(1)") == 1
+
     try:
+        await eventually(is_ready)
         yield port
     finally:
-        process.kill()
-        await process.wait()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def ask(port: int, query: str) -> float | None:
@@ -101,7 +109,7 @@ async def test_an_agent_without_a_rule_reaches_every_sink(
                     await program.call(number)
                 tokens = "gen_ai_client_inference_usage_input_tokens_total"
                 query = f'sum({tokens}{{gen_ai_request_model="{model}"}})'
-                await eventually(lambda: ask(port, query) == CALLS * 11)
+                await eventually_gives(lambda: ask(port, query), CALLS * 11)
             await eventually(lambda: any(s["ended"] for s in summaries(up, model)))
             assert await up.stop() == 0
 

@@ -85,12 +85,19 @@ class RunningUp:
         async with asyncio.timeout(_SECONDS):
             return await self.process.wait()
 
+    def ledgers(self) -> list[tuple[str, Any]]:
+        """Return the stages of the processes that ended, each with the name of its process."""
+        return [
+            (name, stage)
+            for name in ("agent", "aggregator")
+            for stage in read_ledger(self.state_dir, name)
+        ]
+
     def losses(self) -> dict[str, object]:
         """Return the stages of the processes that ended which lost something; {} if none did."""
         return {
             f"{name} {stage['stage']}": stage
-            for name in ("agent", "aggregator")
-            for stage in read_ledger(self.state_dir, name)
+            for name, stage in self.ledgers()
             if lost_items([stage])
         }
 
@@ -169,13 +176,25 @@ async def running_up(
         assert process.returncode is None, log.read_text()
         return log.read_text().count("ready;") > seen
 
+    up = RunningUp(folder, process)
     try:
         await eventually(is_ready, _SECONDS)
-        yield RunningUp(folder, process)
+        yield up
+    except BaseException:
+        await _end(process)
+        # pytest shows with the failure what was said, and in which stage something is missing.
+        sys.stderr.write(log.read_text())
+        with contextlib.suppress(FileNotFoundError):  # ended before it had a ledger
+            sys.stderr.writelines(f"{name}: {stage}\n" for name, stage in up.ledgers())
+        raise
     finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
+        await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        await process.wait()
 
 
 @dataclass(slots=True)
