@@ -66,7 +66,7 @@ _SECOND_NS = 1_000_000_000
 _BATCH_BYTES = 1 << 20
 # The kernel side wakes us up for what is urgent, but not again within this time (HURRY_NS of
 # bpf/lib/ring.bpf.h). The other thread is asked as often for what it found.
-_SOON_S = 0.02
+_SOON_NS = 20_000_000
 # More records were no urgent ones: the ring was filling.
 _FEW_RECORDS = 64
 
@@ -125,6 +125,7 @@ class Agent:
         self._node = node
         self._ledger = ledger
         self._wake = asyncio.Event()
+        self._next_drain_ns = 0
         self._next_flush_ns = 0
         self._next_second_ns = 0
         self._was_woken = False
@@ -191,7 +192,9 @@ class Agent:
             return
         self._finished = True
         self._kernel.set_enabled(False)
-        self._pipeline.publish(self._unseen(self._drain()))
+        now_ns = boot_ns()
+        self._drain(now_ns)
+        self._pipeline.publish(self._unseen(now_ns))
         self.refresh_ledger()
         self._pipeline.stop(boot_ns(), self._offset_ns)
         await self._sink.drain()
@@ -274,8 +277,10 @@ class Agent:
         waking = asyncio.create_task(self._wake_at(stop), name="end of the drain")
         try:
             while not stop.is_set():
-                await self._wait_for_records()
-                now_ns = self._drain()
+                await self._wait()
+                now_ns = boot_ns()
+                if self._was_woken or now_ns >= self._next_drain_ns:
+                    self._drain(now_ns)
                 self._seeker.turn(now_ns)
                 self._pipeline.publish(self._unseen(now_ns))
                 if now_ns >= self._next_second_ns:
@@ -302,15 +307,15 @@ class Agent:
         self._kernel.acknowledge()
         self._wake.set()
 
-    async def _wait_for_records(self) -> None:
-        """Wait until the ring is to be drained, or a program to be looked at."""
+    async def _wait(self) -> None:
+        """Wait until the ring is to be drained, a program to be looked at, or a second is over."""
+        now_ns = boot_ns()
         next_ns = min(self._seeker.next_ns, self._next_second_ns)
-        wait_s = max(0, next_ns - boot_ns()) / _SECOND_NS
-        urgent = self._was_woken and self._drained_records <= _FEW_RECORDS
-        if urgent or self._seeker.is_busy:
-            wait_s = min(_SOON_S, wait_s)
-        elif not self._may_sleep():
-            wait_s = min(self._settings.poll_s, wait_s)
+        if self._seeker.is_busy:
+            next_ns = min(next_ns, now_ns + _SOON_NS)
+        if not self._may_sleep():
+            next_ns = min(next_ns, self._next_drain_ns)
+        wait_s = max(0, next_ns - now_ns) / _SECOND_NS
         try:
             async with asyncio.timeout(wait_s):
                 await self._wake.wait()
@@ -325,9 +330,8 @@ class Agent:
         idle = not self._drained_records and self._frames.is_empty
         return idle and self._kernel.sleep()
 
-    def _drain(self) -> int:
-        """Empty the ring; return the boot time before that."""
-        now_ns = boot_ns()
+    def _drain(self, now_ns: int) -> None:
+        """Empty the ring, and say when that is to be done again if nothing wakes us up."""
         self._drained_records = 0
         while True:
             drained = self._kernel.drain(self._offset_ns, _BATCH_BYTES)
@@ -339,7 +343,8 @@ class Agent:
         if now_ns >= self._next_flush_ns:
             self._next_flush_ns = now_ns + int(self._settings.flush_s * _SECOND_NS)
             self._frames.flush()
-        return now_ns
+        urgent = self._was_woken and self._drained_records <= _FEW_RECORDS
+        self._next_drain_ns = now_ns + (_SOON_NS if urgent else int(self._settings.poll_s * 1e9))
 
     def _watch_calls(self) -> None:
         """Watch files and pipes while there is somebody to watch: it costs all system calls."""
