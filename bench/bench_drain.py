@@ -13,7 +13,8 @@ import os
 import time
 from collections.abc import Callable
 
-from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.bpf.control import KernelSettings
+from agentsight_agent.bpf.kernel import Kernel
 from agentsight_agent.tls.discovery import TlsFile, inspect
 from bench_hooks import connection, own_library
 

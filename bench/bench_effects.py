@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.bpf.control import KernelSettings
+from agentsight_agent.bpf.kernel import Kernel
 
 OPERATIONS = 20_000
 SESSION = 1

@@ -17,8 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from agentsight_agent.bpf.control import KernelSettings
 from agentsight_agent.bpf.hooks import HookKind, TlsHook
-from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.bpf.kernel import Kernel
 from agentsight_agent.tls.discovery import TlsFile, inspect
 from agentsight_agent.tls.elf import Elf
 from agentsight_agent.tls.maps import mapped_code

@@ -13,6 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from agentsight_core.clocks import boot_ns
 from agentsight_core.parsers.http1 import HttpSettings
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings.frames import FrameSink
@@ -20,12 +21,13 @@ from agentsight_core.runtime.memory import give_back_free_memory, keep_what_is_l
 from agentsight_core.sealing import Sealer
 from agentsight_core.telemetry.ledger import Ledger
 
+from agentsight_agent.bpf.control import KernelSettings
 from agentsight_agent.bpf.familiar import MAX_MARKS
-from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.bpf.kernel import Kernel
 from agentsight_agent.bpf.limits import ClassLimit
 from agentsight_agent.bpf.prefixes import ALL_PATHS, PathFilter
 from agentsight_agent.connections import Connections
-from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
+from agentsight_agent.enrich.boot import Node, wall_offset_ns
 from agentsight_agent.enrich.container_state import Containers
 from agentsight_agent.familiar import Familiarity
 from agentsight_agent.frames import FrameWriter, Identity

@@ -17,6 +17,7 @@ from agentsight_core.bus.connection import ConnectionSettings, connect
 from agentsight_core.bus.members import noted
 from agentsight_core.bus.pace import Pace
 from agentsight_core.bus.publisher import Publisher
+from agentsight_core.clocks import boot_ns
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import Retryable
 from agentsight_core.plugins import SourcePlugin, find_plugin
@@ -33,7 +34,7 @@ from agentsight_core.telemetry.links import Link
 from agentsight_core.telemetry.process import process_registry
 
 from agentsight_agent.agent import STAGES, Agent
-from agentsight_agent.enrich.boot import Node, boot_ns, read_node, wall_offset_ns
+from agentsight_agent.enrich.boot import Node, read_node, wall_offset_ns
 from agentsight_agent.enrich.container_state import Containers
 from agentsight_agent.gpu.metrics import GpuCollector
 from agentsight_agent.kubernetes.client import ApiSettings

@@ -10,7 +10,7 @@ from agentsight_core.parsers.http1 import HttpSettings
 from agentsight_core.spool.settings import SpoolSettings
 
 from agentsight_agent.agent import AgentSettings
-from agentsight_agent.bpf.kernel import KernelSettings
+from agentsight_agent.bpf.control import KernelSettings
 from agentsight_agent.bpf.limits import ClassLimit
 from agentsight_agent.bpf.prefixes import PathFilter
 from agentsight_agent.hosts import HostFilter

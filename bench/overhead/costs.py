@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from agentsight_agent.bpf.control import KernelSettings
 from agentsight_agent.bpf.hooks import HookKind, TlsHook
-from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.bpf.kernel import Kernel
 from agentsight_agent.tls.elf import Elf
 from agentsight_agent.tls.libraries import standard_libraries
 

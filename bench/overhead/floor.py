@@ -18,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.bpf.control import KernelSettings
+from agentsight_agent.bpf.kernel import Kernel
 
 from bench.overhead.driver import Driver
 from bench.overhead.sources import make_sources

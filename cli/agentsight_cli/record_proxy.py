@@ -17,10 +17,11 @@ from agentsight_agent.backends.proxy.listener import RecordingProxy
 from agentsight_agent.backends.proxy.routes import find_routes
 from agentsight_agent.backends.tree import ProcessTree
 from agentsight_agent.backends.watcher import BackendWatcher
-from agentsight_agent.enrich.boot import boot_ns, read_node, wall_offset_ns
+from agentsight_agent.enrich.boot import read_node, wall_offset_ns
 from agentsight_agent.redact import CaptureMode, Redactor
 from agentsight_agent.redact.key import redaction_key
 from agentsight_agent.sessions.rules import SessionRule
+from agentsight_core.clocks import boot_ns
 from agentsight_core.config.models import AgentSightConfig
 from agentsight_core.errors import ConfigError
 from agentsight_core.parsers.http1 import HttpSettings

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agentsight_agent.bpf.control import KernelSettings
 from agentsight_agent.bpf.hooks import HookKind, TlsHook
-from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.bpf.kernel import Kernel
 from agentsight_agent.bpf.records import Item, ProcessRecord, Segment, TlsDuplex, TlsRun
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.testing.kernel_layout import running_layout

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.bpf.control import KernelSettings
+from agentsight_agent.bpf.kernel import Kernel
 from agentsight_agent.bpf.records import ProcessNetworked, ProcessRecord, TlsRun
 from agentsight_agent.familiar import Familiarity
 from agentsight_agent.tls.attachments import Attachments

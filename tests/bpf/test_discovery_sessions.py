@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.bpf.control import KernelSettings
+from agentsight_agent.bpf.kernel import Kernel
 from agentsight_agent.bpf.records import ProcessRecord
-from agentsight_agent.enrich.boot import boot_ns, read_node, wall_offset_ns
+from agentsight_agent.enrich.boot import read_node, wall_offset_ns
 from agentsight_agent.enrich.procfs import read_argv
 from agentsight_agent.sessions import SessionRule, SessionTracker
+from agentsight_core.clocks import boot_ns
 from agentsight_core.pb import events_pb2 as pb
 
 pytestmark = pytest.mark.kernel

@@ -1,7 +1,7 @@
 """Programs and drain come from different compilers: they must mean the same bytes."""
 
 import pytest
-from agentsight_agent.bpf import _drain, counters, kernel
+from agentsight_agent.bpf import _drain, control, counters
 from agentsight_agent.bpf.objects import ProbeError, compiled_for
 from agentsight_core.testing.btf import Btf
 from elftools.elf.elffile import ELFFile
@@ -14,6 +14,10 @@ def programs_of(machine: str) -> Btf:
         return Btf(ELFFile(file).get_section_by_name(".BTF").data())
 
 
+def names_in_order(fields: dict[str, int]) -> list[str]:
+    return [name for name, _ in sorted(fields.items(), key=lambda item: item[1]) if name]
+
+
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_records_have_the_same_layout_on_both_sides(machine: str) -> None:
     programs = programs_of(machine)
@@ -24,11 +28,12 @@ def test_records_have_the_same_layout_on_both_sides(machine: str) -> None:
 
 def test_python_packs_what_the_programs_unpack() -> None:
     layout = _drain.LAYOUT
-    assert kernel._SETTINGS.size == layout["load_settings"][""]
-    assert kernel._CONTROL.size == layout["control_values"][""]
+    assert control._SETTINGS.size == layout["load_settings"][""]
+    assert control._CONTROL.size == layout["control_values"][""]
+    fields = programs_of("x86_64").fields("control_values")
+    assert names_in_order(fields) == list(control.Control.__dataclass_fields__)
     assert counters._COUNTERS.size == layout["class_counters"][""]
-    in_order = sorted(layout["class_counters"].items(), key=lambda item: item[1])
-    assert [name for name, _ in in_order if name] == list(
+    assert names_in_order(layout["class_counters"]) == list(
         counters.ClassCounters.__dataclass_fields__
     )
 

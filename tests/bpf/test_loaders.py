@@ -41,7 +41,8 @@ def test_without_btf_bcc_is_chosen(kernel_layout) -> None:
     script = """
 import sys
 from pathlib import Path
-from agentsight_agent.bpf.kernel import Kernel, KernelSettings
+from agentsight_agent.bpf.control import KernelSettings
+from agentsight_agent.bpf.kernel import Kernel
 headers, layout = map(Path, sys.argv[1:])
 with Kernel(KernelSettings(kernel_headers=headers, kernel_layout=layout)) as kernel:
     print(len(kernel.unseen), kernel.counters().lost_records)

@@ -14,7 +14,8 @@ from agentsight_agent.backends.proxy.backend import ProxyBackend
 from agentsight_agent.backends.traces.backend import TraceBackend
 from agentsight_agent.backends.traces.formats import FORMATS
 from agentsight_agent.bpf.records import Drained, Item, ProcessEffect, ProcessRecord, TlsRun
-from agentsight_agent.enrich.boot import boot_ns, wall_offset_ns
+from agentsight_agent.enrich.boot import wall_offset_ns
+from agentsight_core.clocks import boot_ns
 from agentsight_core.pb import events_pb2 as pb
 
 TRACES = Path(__file__).resolve().parents[1] / "golden" / "traces"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from agentsight_core.clocks import boot_ns
 from agentsight_core.parsers.http1 import HttpSettings
 from agentsight_core.recordings.frames import FrameSink
 from agentsight_core.telemetry.ledger import Ledger
@@ -15,7 +16,7 @@ from agentsight_core.telemetry.ledger import Ledger
 from agentsight_agent.backends.backend import Backend
 from agentsight_agent.backends.pipeline import make_pipeline
 from agentsight_agent.backends.tree import ProcessTree
-from agentsight_agent.enrich.boot import Node, boot_ns, wall_offset_ns
+from agentsight_agent.enrich.boot import Node, wall_offset_ns
 from agentsight_agent.frames import FrameWriter, Identity
 from agentsight_agent.redact import Redactor
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import select
 import struct
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import AbstractContextManager
 from types import TracebackType
 
 from agentsight_agent.bpf import _drain
+from agentsight_agent.bpf.attaching import FileHooks, FileLink
+from agentsight_agent.bpf.control import Control, KernelSettings
 from agentsight_agent.bpf.counters import KernelCounters, read_counters
 from agentsight_agent.bpf.exclusions import ExcludedProgram, Network, packed_network
 from agentsight_agent.bpf.familiar import FamiliarPrograms
-from agentsight_agent.bpf.hooks import GpuHook, GpuOperation, HookKind, TlsHook
+from agentsight_agent.bpf.hooks import GpuHook, TlsHook
 from agentsight_agent.bpf.libbpf import library
 from agentsight_agent.bpf.limits import (
     ClassLimit,
@@ -27,28 +27,10 @@ from agentsight_agent.bpf.limits import (
     read_rate,
     write_limits,
 )
-from agentsight_agent.bpf.loader import Loader, open_programs
+from agentsight_agent.bpf.loader import open_programs
 from agentsight_agent.bpf.prefixes import ALL_PATHS, PathFilter, write_prefixes
 from agentsight_agent.bpf.records import ITEM_TYPES, Drained
-from agentsight_agent.bpf.uprobes import (
-    BPF_TRACE_UPROBE_MULTI,
-    MultiLink,
-    PerfLinks,
-    Place,
-)
 
-_UPROBES = (
-    "tls_enter",
-    "tls_return",
-    "tls_free",
-    "tls_go",
-    "tls_seal",
-    "tls_open",
-    "tls_opened",
-    "gpu_called",
-    "gpu_synchronised",
-    "readline_returned",
-)
 _ALWAYS = (
     "process_forked",
     "process_executed",
@@ -61,69 +43,10 @@ _NETWORK = "socket_state_changed"
 # Program to the tracepoint that older kernels lack (both since 6.3). Without them connections have
 # no peer address.
 _SOCKETS = {"socket_sent": "sock_send_length", "socket_received": "sock_recv_length"}
-_CONTROL = struct.Struct("<IIQIIIIIIIIII")
 # enum verdict
 _MUTED, _WANTED = b"\1", b"\2"
 # struct membership of bpf/lib/sessions.bpf.h
 _MEMBERSHIP = struct.Struct("<QII")
-_SETTINGS = struct.Struct("<QQIIQ")
-_MIN_RING_BYTES = 256 << 10
-_MAX_ARGV_BYTES = 64 << 10
-_MAX_PAYLOAD_BYTES = 16 << 20
-_GO = frozenset({HookKind.GO_READ, HookKind.GO_WRITE, HookKind.GO_READ_END, HookKind.GO_CLOSE})
-_SEALING = frozenset({HookKind.AEAD_SEAL, HookKind.AEAD_SEAL_SCATTER})
-# Added to the operation: a function of libcudart.
-_GPU_RUNTIME = 16
-
-
-@dataclass(frozen=True, slots=True)
-class KernelSettings:
-    """What is fixed when the programs are loaded."""
-
-    # A power of two.
-    ring_bytes: int = 16 << 20
-    # Wake `fileno()` when so much waits; below that the reader has to poll. None: a quarter.
-    wakeup_bytes: int | None = None
-    # Per call of a read or write function; the rest is counted as truncated.
-    max_payload_bytes: int = _MAX_PAYLOAD_BYTES
-    max_argv_bytes: int = _MAX_ARGV_BYTES
-    # Of processes in no session.
-    max_discovered_argv_bytes: int = 1024
-    # Watch TLS and executions of all processes, not only of tracked ones.
-    discover: bool = False
-    # Watch the TCP connections of tracked processes.
-    network: bool = True
-    # Limits that leave nothing out for so long have ended.
-    quiet_ns: int = 10_000_000_000
-    # As a compiled object (btf) or from source by BCC (bcc); auto: what the kernel can take.
-    loader: Loader = "auto"
-    # BCC only: as /lib/modules/RELEASE; None: those of the running kernel. Headers of another
-    # kernel need a C header with the structures of the running one.
-    kernel_headers: Path | None = None
-    kernel_layout: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.ring_bytes < _MIN_RING_BYTES or self.ring_bytes & (self.ring_bytes - 1):
-            raise ValueError(
-                f"ring_bytes is {self.ring_bytes}; allowed: powers of two from {_MIN_RING_BYTES}"
-            )
-        _within("max_payload_bytes", self.max_payload_bytes, _MAX_PAYLOAD_BYTES)
-        _within("max_argv_bytes", self.max_argv_bytes, _MAX_ARGV_BYTES)
-        _within("max_discovered_argv_bytes", self.max_discovered_argv_bytes, _MAX_ARGV_BYTES)
-
-
-class TlsLink:
-    """The hooks of one file; `close` removes them."""
-
-    def __init__(self, path: str, attached: ExitStack) -> None:
-        self.path = path
-        self.is_open = True
-        self._attached = attached
-
-    def close(self) -> None:
-        """Detach; a second call does nothing."""
-        self.is_open = False
-        self._attached.close()
 
 
 class Kernel(AbstractContextManager["Kernel"]):
@@ -132,28 +55,17 @@ class Kernel(AbstractContextManager["Kernel"]):
     def __init__(self, settings: KernelSettings | None = None) -> None:
         settings = settings or KernelSettings()
         self._settings = settings
-        self._discover = settings.discover
-        self._enabled = True
-        self._generation = 1
-        self._tls_links: list[TlsLink] = []
+        self._control = Control(discover=settings.discover)
         self._call_link: int | None = None
-        self._files = False
-        self._stdio = False
-        self._output_bytes = 0
         self._limits: Mapping[str, ClassLimit] = {}
         self.has_limits = False
         self.quiet_ns = settings.quiet_ns
         self._paths = ALL_PATHS
         self._excluded: frozenset[ExcludedProgram] = frozenset()
         self._peers: frozenset[Network] = frozenset()
-        self._readlines: dict[str, MultiLink | PerfLinks] = {}
-        self._plain_sockets = False
-        self._datagrams = False
         self._local_ports: set[int] = set()
         self._network_link: int | None = None
         self._untrackable = 0
-        # How often a process was put into a session or taken out of one, here.
-        self._memberships = 0
         self._object = open_programs(
             settings.loader, settings.kernel_headers, settings.kernel_layout
         )
@@ -166,12 +78,10 @@ class Kernel(AbstractContextManager["Kernel"]):
             raise
 
     def _load(self) -> None:
-        self._multi = self._object.has_uprobe_multi()
+        self._hooks = FileHooks(self._object)
         self._object.set_max_entries("events", self._settings.ring_bytes)
-        self._object.set_initial_value(".rodata.settings", self._packed_settings())
-        if self._multi:
-            for program in _UPROBES:
-                self._object.expect_attach_type(program, BPF_TRACE_UPROBE_MULTI)
+        packed = self._settings.packed(self._object.max_payload_bytes)
+        self._object.set_initial_value(".rodata.settings", packed)
         missing = self._object.missing_tracepoints(_SOCKETS.values())
         for program, tracepoint in _SOCKETS.items():
             if tracepoint in missing:
@@ -201,17 +111,6 @@ class Kernel(AbstractContextManager["Kernel"]):
         #: False on kernels before 6.3: there are no ConnectionOpened items.
         self.sees_peers = not missing
 
-    def _packed_settings(self) -> bytes:
-        settings = self._settings
-        wakeup = settings.wakeup_bytes
-        return _SETTINGS.pack(
-            settings.ring_bytes // 4 if wakeup is None else wakeup,
-            min(settings.max_payload_bytes, self._object.max_payload_bytes),
-            settings.max_argv_bytes,
-            settings.max_discovered_argv_bytes,
-            settings.quiet_ns,
-        )
-
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
@@ -222,10 +121,7 @@ class Kernel(AbstractContextManager["Kernel"]):
 
     def close(self) -> None:
         """Detach and unload everything; what is still in the ring is gone, so drain before."""
-        for link in self._tls_links:
-            link.close()
-        self._tls_links.clear()
-        self.watch_readline({})
+        self._hooks.close()
         self._wakes.close()
         self._ring.close()
         self._object.close()
@@ -252,7 +148,7 @@ class Kernel(AbstractContextManager["Kernel"]):
 
     def _memberships_changed(self) -> None:
         """Have the programs look up again what they remember of `tracked`."""
-        self._memberships = (self._memberships + 1) & 0xFFFFFFFF
+        self._control.count_membership()
         self._write_control()
 
     def mute(self, connection: int) -> None:
@@ -276,14 +172,12 @@ class Kernel(AbstractContextManager["Kernel"]):
 
     def set_enabled(self, on: bool) -> None:
         """Throw the kill switch. Connections that live through "off" are new ones afterwards."""
-        if on and not self._enabled:
-            self._generation += 1
-        self._enabled = on
+        self._control.switch(on=on)
         self._write_control()
 
     def set_discover(self, on: bool) -> None:
         """Watch the TLS and the executions of all processes, or of tracked ones only."""
-        self._discover = on
+        self._control.discover = on
         self._write_control()
 
     def set_limits(self, limits: Mapping[str, ClassLimit]) -> None:
@@ -291,7 +185,8 @@ class Kernel(AbstractContextManager["Kernel"]):
         if limits != self._limits:
             write_limits(self._object, limits)
             self._limits = dict(limits)
-            self.has_limits |= any(limit.is_one for limit in limits.values())
+            self._control.limited = any(limit.is_one for limit in limits.values())
+            self.has_limits |= self._control.limited
             self._write_control()
 
     def set_paths(self, paths: PathFilter) -> None:
@@ -299,6 +194,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         if paths != self._paths:
             write_prefixes(self._object, self._paths, paths)
             self._paths = paths
+            self._control.path_filter = paths.default
             self._write_control()
 
     def exclude_programs(self, programs: frozenset[ExcludedProgram]) -> None:
@@ -309,6 +205,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         for program in programs - self._excluded:
             table.update(program.packed(), b"\1")
         self._excluded = programs
+        self._control.excludes_programs = bool(programs)
         self._write_control()
 
     def exclude_peers(self, networks: frozenset[Network]) -> None:
@@ -319,6 +216,7 @@ class Kernel(AbstractContextManager["Kernel"]):
         for network in networks - self._peers:
             table.update(packed_network(network), b"\1")
         self._peers = networks
+        self._control.excludes_peers = bool(networks)
         self._write_control()
 
     def rate(self, session: int, name: str) -> Rate:
@@ -330,74 +228,19 @@ class Kernel(AbstractContextManager["Kernel"]):
         forget_rates(self._object, session)
 
     def _write_control(self) -> None:
-        value = _CONTROL.pack(
-            self._enabled,
-            self._discover,
-            self._generation,
-            self._files,
-            self._stdio,
-            self._output_bytes,
-            any(limit.is_one for limit in self._limits.values()),
-            self._paths.default,
-            bool(self._excluded),
-            bool(self._peers),
-            self._plain_sockets,
-            self._datagrams,
-            self._memberships,
-        )
-        self._object.map(".bss.control").update(bytes(4), value)
+        self._object.map(".bss.control").update(bytes(4), self._control.packed())
 
-    def attach_tls(self, path: str, hooks: Sequence[TlsHook]) -> TlsLink:
-        """Set hooks in the file at `path`, for all processes that map it, now and later.
+    def attach_tls(self, path: str, hooks: Sequence[TlsHook]) -> FileLink:
+        """Set hooks in the file at `path`, as FileHooks does it; raises ProbeError."""
+        return self._hooks.attach_tls(path, hooks)
 
-        Raises ProbeError; nothing is attached then.
-        """
-        places = [(hook.offset, int(hook.kind)) for hook in hooks]
-        calls = [place for place in places if place[1] < HookKind.FREE]
-        opening = [place for place in places if place[1] == HookKind.AEAD_OPEN]
-        wanted = [
-            ("tls_return", calls, True),
-            ("tls_enter", calls, False),
-            ("tls_free", [place for place in places if place[1] == HookKind.FREE], False),
-            ("tls_go", [place for place in places if place[1] in _GO], False),
-            ("tls_opened", opening, True),
-            ("tls_open", opening, False),
-            ("tls_seal", [place for place in places if place[1] in _SEALING], False),
-        ]
-        return self._attach(path, wanted)
+    def attach_gpu(self, path: str, hooks: Sequence[GpuHook]) -> FileLink:
+        """Set hooks in the CUDA library at `path`, as FileHooks does it; raises ProbeError."""
+        return self._hooks.attach_gpu(path, hooks)
 
-    def attach_gpu(self, path: str, hooks: Sequence[GpuHook]) -> TlsLink:
-        """Set hooks in the CUDA library at `path`, for all processes that map it.
-
-        Raises ProbeError; nothing is attached then.
-        """
-        places = [
-            (hook.offset, int(hook.operation) + _GPU_RUNTIME * hook.runtime) for hook in hooks
-        ]
-        waits = {GpuOperation.SYNCHRONISE, GpuOperation.SYNCHRONISE + _GPU_RUNTIME}
-        wanted = [
-            ("gpu_synchronised", [place for place in places if place[1] in waits], True),
-            ("gpu_called", places, False),
-        ]
-        return self._attach(path, wanted)
-
-    def _attach(self, path: str, wanted: Sequence[tuple[str, list[Place], bool]]) -> TlsLink:
-        with ExitStack() as attached:
-            for program, its_places, at_return in wanted:
-                if its_places:
-                    links = self._uprobes(program, path, its_places, at_return)
-                    attached.callback(links.close)
-            link = TlsLink(path, attached.pop_all())
-        self._tls_links = [other for other in self._tls_links if other.is_open]
-        self._tls_links.append(link)
-        return link
-
-    def _uprobes(
-        self, program: str, path: str, places: Sequence[Place], at_return: bool
-    ) -> MultiLink | PerfLinks:
-        if self._multi:
-            return MultiLink(self._object.program_fd(program), path, places, at_return=at_return)
-        return PerfLinks(self._object.program_fd(program), path, places, at_return=at_return)
+    def watch_readline(self, places: Mapping[str, int]) -> None:
+        """Watch what tracked shells read, as FileHooks does it; raises ProbeError."""
+        self._hooks.watch_readline(places)
 
     def watch_files(self, on: bool) -> None:
         """Begin or stop watching the files of tracked processes.
@@ -405,8 +248,8 @@ class Kernel(AbstractContextManager["Kernel"]):
         While it is on it costs every system call of the machine some 0.1 µs, so keep it off when no
         process is tracked. Files that were opened before are not seen.
         """
-        if on != self._files:
-            self._files = on
+        if on != self._control.files:
+            self._control.files = on
             self._watch_calls()
 
     def watch_stdio(self, on: bool, *, output_bytes: int = 0) -> None:
@@ -415,41 +258,28 @@ class Kernel(AbstractContextManager["Kernel"]):
         JSON-RPC is taken, and of all else the first `output_bytes` of each process. Costs what
         `watch_files` costs, but not a second time.
         """
-        if (on, output_bytes) != (self._stdio, self._output_bytes):
-            self._stdio, self._output_bytes = on, output_bytes
+        control = self._control
+        if (on, output_bytes) != (control.stdio, control.output_bytes):
+            control.stdio, control.output_bytes = on, output_bytes
             self._watch_calls()
 
     def _watch_calls(self) -> None:
         """Attach to the end of all system calls while something there is looked at."""
         self._write_control()
-        # The end of a UDP socket shows only there.
-        wanted = self._files or self._stdio or self._datagrams
+        wanted = self._control.watches_calls
         if wanted and self._call_link is None:
             self._call_link = self._object.attach(_CALLS)
         elif not wanted and self._call_link is not None:
             self._object.detach(self._call_link)
             self._call_link = None
 
-    def watch_readline(self, places: Mapping[str, int]) -> None:
-        """Watch what tracked shells read by `readline`; without places nothing is watched.
-
-        `places`: file (a shell, a library) to the file offset of its function. Raises ProbeError.
-        """
-        for path in self._readlines.keys() - places.keys():
-            self._readlines.pop(path).close()
-        for path, offset in places.items():
-            if path not in self._readlines:
-                self._readlines[path] = self._uprobes(
-                    "readline_returned", path, [(offset, 0)], at_return=True
-                )
-
     def watch_sockets(self, on: bool) -> None:
         """Begin or stop watching plain HTTP on the TCP sockets of clients.
 
         Does nothing on kernels before 6.3, which lack the tracepoints.
         """
-        if on != self._plain_sockets and self.sees_peers:
-            self._plain_sockets = on
+        if on != self._control.plain_sockets and self.sees_peers:
+            self._control.plain_sockets = on
             self._write_control()
 
     def watch_datagrams(self, on: bool) -> None:
@@ -457,8 +287,8 @@ class Kernel(AbstractContextManager["Kernel"]):
 
         Costs what `watch_files` costs, but not a second time. Does nothing on kernels before 6.3.
         """
-        if on != self._datagrams and self.sees_peers:
-            self._datagrams = on
+        if on != self._control.datagrams and self.sees_peers:
+            self._control.datagrams = on
             self._watch_calls()
 
     def set_local_model_ports(self, ports: Sequence[int]) -> None:
@@ -512,8 +342,3 @@ class Kernel(AbstractContextManager["Kernel"]):
     def counters(self) -> KernelCounters:
         """Return the totals since the programs were loaded."""
         return read_counters(self._object, self._untrackable)
-
-
-def _within(name: str, value: int, highest: int) -> None:
-    if not 1 <= value <= highest:
-        raise ValueError(f"{name} is {value}; allowed: 1 to {highest}")

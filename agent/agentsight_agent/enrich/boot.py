@@ -10,12 +10,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentsight_core.clocks import boot_ns
 from agentsight_core.ids import digest
 
 _MACHINE_ID_FILES = ("/etc/machine-id", "/var/lib/dbus/machine-id")
 _CLOCK_SAMPLES = 5
-# Counts suspended time too; on macOS that is what CLOCK_MONOTONIC does.
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +59,6 @@ def machine_id(files: tuple[str, ...] = _MACHINE_ID_FILES) -> str:
         if text and text != "uninitialized":
             return text
     return ""
-
-
-def boot_ns() -> int:
-    """Return the time since boot in nanoseconds, suspended time included."""
-    return time.clock_gettime_ns(_CLOCK)
 
 
 def wall_offset_ns() -> int:

@@ -100,7 +100,8 @@ def check_objects(_: AgentSightConfig) -> Iterator[Check]:
 def check_load(config: AgentSightConfig) -> Iterator[Check]:
     """Load all programs with the configured ring buffer, attach to a TLS library, end it again."""
     try:
-        from agentsight_agent.bpf.kernel import Kernel, KernelSettings  # noqa: PLC0415  an import that fails is a finding here, no crash
+        from agentsight_agent.bpf.control import KernelSettings  # noqa: PLC0415  an import that fails is a finding here, no crash
+        from agentsight_agent.bpf.kernel import Kernel  # noqa: PLC0415  as above
         from agentsight_agent.tls.discovery import TlsFile, inspect  # noqa: PLC0415  as above
         from agentsight_agent.tls.libraries import standard_libraries  # noqa: PLC0415  as above
     except ImportError as error:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from dataclasses import dataclass
 
+from agentsight_core.clocks import boot_ns
 from agentsight_core.errors import Retryable
 from agentsight_core.etcd import methods
 from agentsight_core.etcd.connection import Etcd
@@ -25,7 +25,7 @@ _RENEWALS = 10
 
 def now_seconds() -> float:
     """Return a clock that nobody sets and that goes on while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return boot_ns() / 1e9
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 from agentsight_core import wire
+from agentsight_core.clocks import boot_ns
 from agentsight_core.errors import MalformedFrame, Permanent
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings.records import (
@@ -27,8 +28,6 @@ from agentsight_core.recordings.records import (
 )
 
 _GZIP_MAGIC = b"\x1f\x8b"
-# Only Linux has the first; elsewhere the second counts suspended time too.
-_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class FrameSink(Protocol):
@@ -69,8 +68,7 @@ class RecordingWriter:
         """Append `frame`; it is in the file for certain after `drain`."""
         del header
         self.frames += 1
-        boot_ns = time.clock_gettime_ns(_BOOT_CLOCK)
-        record = Record(frame, self.frames, time.time_ns(), boot_ns, rank)
+        record = Record(frame, self.frames, time.time_ns(), boot_ns(), rank)
         try:
             self._file.write(encode_record(record))
         except OSError as error:

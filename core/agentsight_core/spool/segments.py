@@ -13,11 +13,11 @@ import asyncio
 import contextlib
 import logging
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from agentsight_core.clocks import boot_ns
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings.records import FLAG_TOMBSTONE, Record, encode_record
 from agentsight_core.spool import segment as files
@@ -215,7 +215,7 @@ class Segments:
         # A tombstone lets frames go that may have been safe.
         if durable or segment.rank == TOMBSTONE_RANK:
             return True
-        waited_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - since_ns
+        waited_ns = boot_ns() - since_ns
         # What is from a later time than now is from an earlier boot.
         return not 0 <= waited_ns < _SYNC_SECONDS * 1e9
 

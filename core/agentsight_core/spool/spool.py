@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agentsight_core.clocks import boot_ns
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings.records import HEAD_BYTES, Damage
 from agentsight_core.spool import segment as files
@@ -95,8 +96,7 @@ class Spool:
             raise ValueError(f"rank {rank}; allowed: 0 to {TOMBSTONE_RANK - 1}")
         self._stage.received += 1
         self._stage.held += 1
-        boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        entry = SpooledFrame(header, next(self._index), time.time_ns(), boot_ns, frame)
+        entry = SpooledFrame(header, next(self._index), time.time_ns(), boot_ns(), frame)
         self._cached_bytes += len(frame)
         self._queues.setdefault(header.session, deque()).append(entry)
         reason = self._refusal(len(frame) + HEAD_BYTES, rank)

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 import psutil
+from agentsight_core.clocks import boot_ns
 
 from agentsight_agent.backends.items import one_piece
 from agentsight_agent.backends.polling import PolledProcesses
@@ -20,7 +21,6 @@ from agentsight_agent.bpf.records import (
     Item,
     PayloadSource,
 )
-from agentsight_agent.enrich.boot import boot_ns
 
 # A look at all processes may take so much of one CPU, and comes at most so often.
 _SHARE = 0.1

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from agentsight_agent.enrich import boot, procfs
+from agentsight_core.clocks import boot_ns
 
 
 def test_this_process() -> None:
@@ -16,7 +17,7 @@ def test_this_process() -> None:
     assert process.cwd == str(Path.cwd())
     assert process.uid == os.getuid()
     assert process.argv == procfs.read_argv(os.getpid())
-    assert 0 < process.start_boot_ns < boot.boot_ns()
+    assert 0 < process.start_boot_ns < boot_ns()
     assert procfs.is_running(os.getpid(), process.start_boot_ns)
     assert not procfs.is_running(os.getpid(), process.start_boot_ns - 1_000_000_000)
     assert os.getpid() in procfs.children(os.getppid())
@@ -51,7 +52,7 @@ def test_zombies_are_gone(tmp_path: Path) -> None:
 
 
 def test_clock_offset() -> None:
-    wall_ns = boot.boot_ns() + boot.wall_offset_ns()
+    wall_ns = boot_ns() + boot.wall_offset_ns()
     assert abs(wall_ns - time.time_ns()) < 1_000_000_000
 
 
