@@ -253,31 +253,26 @@ static __always_inline void put_opened(struct opening *opening, struct open_file
 	submit_record(CLASS_FILE, record, bytes);
 }
 
-/* Tell an opening whose path is in `file`, whole. */
-static __noinline int emit_opened_file(struct opening *opening, struct open_file *file)
-{
-	__u64 bytes = file->path_bytes;
-
-	if (file->path[0] != '/')
-		put_opened(opening, file, bytes, KEPT_PATH_BYTES, true);
-	else if (bytes <= SHORT_PATH_BYTES)
-		put_opened(opening, file, bytes, SHORT_PATH_BYTES, false);
-	else
-		put_opened(opening, file, bytes, KEPT_PATH_BYTES, false);
-	return 0;
-}
-
-/* Tell one without a path, or with a path that is not kept whole. */
+/* Tell an opening; its path is in `file`, as much of it as is kept there. */
 static __noinline int emit_opened(struct opening *opening, struct open_file *file)
 {
-	if (!file->path_bytes) {
+	const bool relative = file->path[0] != '/';
+	__u64 bytes = file->path_bytes;
+
+	if (!bytes) {
 		/* open() failed with EFAULT, or the page is gone */
 		put_opened(opening, NULL, 0, 0, false);
 		COUNT(CLASS_FILE, truncated, 1);
-	} else if (file->path[0] != '/') {
-		put_opened(opening, NULL, file->path_bytes, MAX_PATH, true);
+	} else if (bytes == KEPT_PATH_BYTES && relative) {
+		put_opened(opening, NULL, bytes, MAX_PATH, true);
+	} else if (bytes == KEPT_PATH_BYTES) {
+		put_opened(opening, NULL, bytes, MAX_PATH, false);
+	} else if (relative) {
+		put_opened(opening, file, bytes, KEPT_PATH_BYTES, true);
+	} else if (bytes <= SHORT_PATH_BYTES) {
+		put_opened(opening, file, bytes, SHORT_PATH_BYTES, false);
 	} else {
-		put_opened(opening, NULL, file->path_bytes, MAX_PATH, false);
+		put_opened(opening, file, bytes, KEPT_PATH_BYTES, false);
 	}
 	return 0;
 }
@@ -388,10 +383,7 @@ static __always_inline void opened(struct opening *opening)
 		return;
 	if (opening->result >= 0)
 		note_open(&key, opening, file);
-	if (file->path_bytes && file->path_bytes < KEPT_PATH_BYTES)
-		emit_opened_file(opening, file);
-	else
-		emit_opened(opening, file);
+	emit_opened(opening, file);
 }
 
 static __always_inline __u32 openat2_flags(__u64 how_at)

@@ -103,6 +103,17 @@ def test_bytes_that_are_no_text_become_replacement_characters(watch, tester, tmp
     assert list(executed.process_executed.argv) == ["/bin/true", "a" + "\ufffd" * 4 + "b"]
 
 
+def test_text_is_told_as_it_is_wherever_a_letter_lies(watch, tester, tmp_path) -> None:
+    # Text is looked at in eights: letters of one to four bytes, and what is none, across an end.
+    odd = [b"\xc3\xa9", b"\xe2\x82\xac", b"\xf0\x9f\x90\x8d", b"\xff", b"\xc3"]
+    words = [b"a" * before + one + b"b" * 9 for before in range(18) for one in odd]
+    command = ["/bin/true", *(os.fsdecode(word) for word in words)]
+    executed, _ = run_in_session(watch(), tester, command, tmp_path)
+    assert list(executed.process_executed.argv)[1:] == [
+        word.decode(errors="replace") for word in words
+    ]
+
+
 @pytest.mark.every_loader
 def test_cwd_is_found_across_a_mount_point(watch, tester) -> None:
     executed, _ = run_in_session(watch(), tester, ["/bin/true"], Path("/proc/self"))

@@ -128,12 +128,29 @@ static size_t character_bytes(const uint8_t *text, size_t left)
 	return 1 + more;
 }
 
+/* Length of what at `text` is ASCII, in eights. */
+static size_t ascii_bytes(const uint8_t *text, size_t bytes)
+{
+	size_t at = 0;
+	uint64_t eight;
+
+	for (; bytes - at >= sizeof(eight); at += sizeof(eight)) {
+		memcpy(&eight, text + at, sizeof(eight));
+		if (eight & 0x8080808080808080)
+			break;
+	}
+	return at;
+}
+
 static size_t well_formed_bytes(const uint8_t *text, size_t bytes)
 {
-	size_t at = 0, character;
+	size_t at = 0, character = 1;
 
-	while (at < bytes && (character = character_bytes(text + at, bytes - at)))
+	while (character) {
+		at += ascii_bytes(text + at, bytes - at);
+		character = at < bytes ? character_bytes(text + at, bytes - at) : 0;
 		at += character;
+	}
 	return at;
 }
 
