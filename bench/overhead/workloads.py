@@ -23,7 +23,7 @@ WORKLOADS = (
         "agent builds C in parallel",
         {"work": "build", "events": 250, "pause_us": _PAUSE_US},
         paper_shaped=True,
-        repeats=3,
+        repeats=6,
     ),
     # Nothing but what is watched: the cost of a hit.
     Workload("TLS flat-out, 200 B", {"work": "flat", "size": 200, "times": 6000}),
