@@ -16,11 +16,11 @@ from agentsight_core.runtime.config_editing import set_value
 from agentsight_core.runtime.notes import read_note
 from agentsight_core.testing.conditions import eventually
 from agentsight_core.testing.llm_tls_server import llm_tls_server
-from agentsight_core.testing.running_up import Caller, RunningUp, caller, running_up
+from agentsight_core.testing.running_up import Caller, RunningUp, caller, own_model, running_up
 
 pytestmark = [pytest.mark.kernel, pytest.mark.server]
 
-MODEL = "model-under-load"
+MODEL = own_model("model-under-load")
 CHANGES = (
     ("capture.mode", "full"),
     ("capture.network", "false"),

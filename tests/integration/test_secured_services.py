@@ -19,12 +19,12 @@ from agentsight_core.config import load_config
 from agentsight_core.runtime.notes import read_note
 from agentsight_core.testing.conditions import eventually
 from agentsight_core.testing.llm_tls_server import llm_tls_server
-from agentsight_core.testing.running_up import caller
+from agentsight_core.testing.running_up import caller, own_model
 
 pytestmark = [pytest.mark.kernel, pytest.mark.server]
 
 # Not a name that anything else would write.
-MODEL = "claude-canary-51f0-secured"
+MODEL = own_model("claude-canary-51f0-secured")
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ import pytest
 from agentsight_core.testing.conditions import eventually, eventually_gives
 from agentsight_core.testing.llm_tls_server import LlmTlsServer, llm_tls_server
 from agentsight_core.testing.otlp_receiver import grpc_receiver, http_receiver
-from agentsight_core.testing.running_up import RunningUp, caller, running_up
+from agentsight_core.testing.running_up import RunningUp, caller, own_model, running_up
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 pytestmark = [pytest.mark.kernel, pytest.mark.server]
@@ -93,7 +93,7 @@ def summaries(up: RunningUp, model: str) -> list[dict[str, Any]]:
 async def test_an_agent_without_a_rule_reaches_every_sink(
     protocol: str, server: LlmTlsServer, tmp_path: Path
 ) -> None:
-    model = f"claude-up-{protocol[:4]}"
+    model = own_model(f"claude-up-{protocol[:4]}")
     async with RECEIVERS[protocol]() as received:
         settings = {
             "EXPORTERS_OTLP_ENDPOINT": f"http://127.0.0.1:{received.port}",
@@ -132,7 +132,7 @@ async def test_an_agent_without_a_rule_reaches_every_sink(
 async def test_a_connection_that_was_not_worth_reading_is_read_after_the_promotion(
     server: LlmTlsServer, tmp_path: Path
 ) -> None:
-    model = "claude-up-chatty"
+    model = own_model("claude-up-chatty")
     async with running_up(tmp_path) as up, caller(server, model, chatty=True) as program:
         await program.call(1)
         await eventually(lambda: up.calls(model) == [1])

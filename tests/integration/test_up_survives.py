@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from agentsight_core.testing.conditions import eventually
 from agentsight_core.testing.llm_tls_server import LlmTlsServer, llm_tls_server
-from agentsight_core.testing.running_up import RunningUp, caller, running_up, start_up
+from agentsight_core.testing.running_up import RunningUp, caller, own_model, running_up, start_up
 
 pytestmark = [pytest.mark.kernel, pytest.mark.server]
 
-MODEL = "claude-up-survives"
+MODEL = own_model("claude-up-survives")
 
 
 def sessions_of(up: RunningUp, model: str) -> set[str]:

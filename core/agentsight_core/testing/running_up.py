@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -195,6 +196,11 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.terminate()
         await process.wait()
+
+
+def own_model(name: str) -> str:
+    """Return a model that only this run of tests calls: `up` sees all programs of the machine."""
+    return f"{name}-{secrets.token_hex(3)}"
 
 
 @dataclass(slots=True)
