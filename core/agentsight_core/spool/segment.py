@@ -57,6 +57,20 @@ def segment_path(folder: Path, rank: int, first_index: int) -> Path:
     return folder / f"{rank:03d}-{first_index:016x}{_SUFFIX}"
 
 
+def _first_index(path: Path) -> int:
+    """Return the index that the name of a segment says; 0 if it is not named by `segment_path`."""
+    try:
+        return int(path.stem.rpartition("-")[2], 16)
+    except ValueError:
+        return 0
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how much more the file system of `folder` takes from us; raises OSError."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
 def write_acks(segment: Segment, acks: list[int]) -> None:
     """Append `acks`; raises OSError.
 
@@ -114,7 +128,8 @@ def read(path: Path, damage: Damage) -> tuple[Segment, list[Record], int]:
     rank = records[0].rank if records else 0
     segment = Segment(path, rank, size, closed=True, written_bytes=size)
     pending = [record for record in records if record.index not in acks]
-    return segment, pending, max((record.index for record in records), default=0)
+    # The name counts, too: as long as this file is there, no other segment may have its place.
+    return segment, pending, max([_first_index(path), *(record.index for record in records)])
 
 
 def read_frame(segment: Segment, offset: int) -> bytes | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +85,8 @@ class Segments:
 
     def recover(self, found: list[tuple[Segment, list[SpooledFrame]]]) -> None:
         """Take over segments of an earlier run with the frames in them that still matter."""
+        # A disk that refuses the first flush is not a full one.
+        self.free_bytes = files.free_bytes(self._folder)
         for segment, frames in found:
             self._frames[segment] = {frame.index: frame for frame in frames}
             self.size_bytes += segment.size_bytes
@@ -291,5 +292,4 @@ def _write(folder: Path, jobs: list[_Job], unsynced: list[Segment], doomed: list
         job.acks = []
     for segment in doomed:
         files.delete(segment)
-    status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize
+    return files.free_bytes(folder)

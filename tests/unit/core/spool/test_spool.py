@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -107,6 +108,31 @@ async def test_acknowledgements_of_a_lost_segment_are_not_those_of_the_next_one(
         assert await take_all(spool) == [(1, 2, "")]
 
 
+async def test_frames_go_by_memory_while_what_an_earlier_run_left_cannot_be_deleted(
+    tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Spool(tmp_path, SMALL, Ledger().stage("first", "frames")) as spool:
+        put(spool, 1, 1)
+        await spool.drain()
+    (path,) = segments_in(tmp_path)
+    path.write_bytes(b"")  # what a power failure may leave
+
+    def refuse(segment: Segment) -> None:
+        raise OSError(errno.EIO, f"{segment.path} stays")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(segments.files, "delete", refuse)
+        async with Spool(tmp_path, SMALL, Ledger().stage("second", "frames")) as spool:
+            frames = [put(spool, 1, 2), put(spool, 1, 3)]
+            first = await spool.lease()
+            assert first.frame == frames[0]
+            spool.ack(first)
+    # The file of the second run is another one, which the third does not take for the old one.
+    async with Spool(tmp_path, SMALL, stage) as spool:
+        assert path not in segments_in(tmp_path)
+        assert await take_all(spool) == [(1, 3, "")]
+
+
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Return the files that are synced, each time."""
@@ -142,6 +168,7 @@ async def test_what_waits_is_synced_once(
             await spool._segments.flush()
     [file] = synced
     assert file == first.segment.path
+    monkeypatch.setattr(segments, "_SYNC_SECONDS", 3600)
     spool.ack(first)
     put(spool, 1, 2)
     spool.ack(await spool.lease())
