@@ -88,7 +88,7 @@ bench: setup-dev ## all measurements; bench/README.md says what they mean
 	@$(SUDO) $(VENV)/python -m bench
 
 .PHONY: bench-overhead
-bench-overhead: setup-dev ## what watching costs, against none, upstream's tools and bpftrace; 15 minutes
+bench-overhead: setup-dev ## what watching costs, against none, upstream's tools and bpftrace; 25 minutes
 	@$(if $(SUDO),$(SUDO) -E) $(VENV)/python -m bench.overhead
 
 .PHONY: build

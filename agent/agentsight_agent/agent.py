@@ -346,7 +346,8 @@ class Agent:
             self._next_flush_ns = now_ns + int(self._settings.flush_s * _SECOND_NS)
             self._frames.flush()
         urgent = self._was_woken and self._drained_records <= _FEW_RECORDS
-        self._next_drain_ns = now_ns + (_SOON_NS if urgent else int(self._settings.poll_s * 1e9))
+        poll_ns = int(self._settings.poll_s * _SECOND_NS)
+        self._next_drain_ns = now_ns + (_SOON_NS if urgent else poll_ns)
 
     def _watch_calls(self) -> None:
         """Watch files and pipes while there is somebody to watch: it costs all system calls."""

@@ -9,8 +9,6 @@ import json
 import math
 import os
 import shlex
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,12 +16,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import quote
 
-import httpx2
 import pytest
 from agentsight_core.testing.conditions import eventually
 from agentsight_core.testing.etcd_cluster import running_etcd
+from agentsight_core.testing.prometheus import Prometheus, running_prometheus
 from agentsight_core.testing.running_up import RunningUp, running_up
 
 pytestmark = [pytest.mark.kernel, pytest.mark.server, pytest.mark.timeout(600)]
@@ -89,77 +86,20 @@ def make_gpu(folder: Path, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("NVML_TEST_ASKED", str(folder / "asked"))
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+async def has_data(metrics: Prometheus, query: str) -> bool:
+    """Whether the query gives at least one number that is one."""
+    for name, value in WINDOWS.items():
+        query = query.replace(name, value)
+    return any(not math.isnan(value) for _, value in await metrics.rows(query))
 
 
-class Prometheus:
-    """A real one, asked as Grafana does."""
-
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self._client = httpx2.AsyncClient(trust_env=False)
-
-    async def get(self, path: str) -> Any:
-        """Return the data of an answer; None while it starts: there is no port, or status 503."""
-        try:
-            answer = await self._client.get(self.url + path)
-        except httpx2.TransportError:
-            return None
-        if answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
-            return None
-        content = json.loads(answer.content)
-        assert content["status"] == "success", content
-        return content["data"]
-
-    async def has_data(self, query: str) -> bool:
-        """Whether the query gives at least one number that is one."""
-        for name, value in WINDOWS.items():
-            query = query.replace(name, value)
-        data = await self.get(f"/api/v1/query?query={quote(query)}")
-        rows = data["result"] if data else []
-        return any(not math.isnan(float(row["value"][1])) for row in rows)
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-
-@contextlib.asynccontextmanager
-async def prometheus(folder: Path, up: RunningUp) -> AsyncIterator[Prometheus]:
+def prometheus(folder: Path, up: RunningUp) -> contextlib.AbstractAsyncContextManager[Prometheus]:
     """Scrape agent and aggregator as deploy/compose does, and keep exemplars."""
-    program = shutil.which("prometheus")
-    assert program is not None, "the set-up installs Debian's prometheus"
     targets = folder / "targets.json"
     write_targets(targets, up)
-    config = {
-        "global": {"scrape_interval": f"{SCRAPE_S}s", "scrape_timeout": f"{SCRAPE_S}s"},
-        "scrape_configs": [
-            {
-                "job_name": "agentsight",
-                "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "1s"}],
-            }
-        ],
-    }
-    (folder / "prometheus.yml").write_text(json.dumps(config))
-    port = free_port()
-    with (folder / "prometheus.log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--enable-feature=exemplar-storage",
-            stderr=log,
-        )
-    client = Prometheus(port)
-    try:
-        yield client
-    finally:
-        await client.close()
-        process.kill()
-        await process.wait()
+    found = [{"files": [str(targets)], "refresh_interval": "1s"}]
+    job = {"job_name": "agentsight", "file_sd_configs": found}
+    return running_prometheus(folder, job, f"{SCRAPE_S}s", ["--enable-feature=exemplar-storage"])
 
 
 def write_targets(path: Path, up: RunningUp) -> None:
@@ -283,7 +223,7 @@ async def without_data(metrics: Prometheus) -> list[str]:
     end = time.monotonic() + PATIENCE_S
     while waiting and time.monotonic() < end:
         for key, query in list(waiting.items()):
-            if await metrics.has_data(query):
+            if await has_data(metrics, query):
                 del waiting[key]
         await asyncio.sleep(0.5)
     return [" / ".join(key) for key in waiting]

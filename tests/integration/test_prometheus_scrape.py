@@ -1,20 +1,15 @@
 """A real Prometheus scrapes us and answers questions about what it found."""
 
-import asyncio
-import json
-import shutil
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import quote
 
-import httpx2
 import pytest
 from agentsight_aggregator.exporters.prometheus import PartitionCollector
 from agentsight_aggregator.samples import Counter, Histogram, Sample
 from agentsight_core.telemetry.http import TelemetryServer
 from agentsight_core.telemetry.ledger import Ledger
 from agentsight_core.telemetry.process import process_registry
+from agentsight_core.testing.prometheus import Prometheus, running_prometheus
 
 pytestmark = pytest.mark.server
 
@@ -36,43 +31,6 @@ DURATION = Histogram(
 )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Prometheus:
-    def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}/api/v1/query?query="
-        self._client = httpx2.AsyncClient(trust_env=False)
-
-    async def ask(self, query: str) -> dict[str, float]:
-        """Return {partition or "": value} of an instant query; {} while it does not answer."""
-        try:
-            answer = await self._client.get(self._url + quote(query))
-        except httpx2.TransportError:
-            return {}
-        if answer.status_code != 200:
-            return {}
-        rows = json.loads(answer.content)["data"]["result"]
-        return {row["metric"].get("partition", ""): float(row["value"][1]) for row in rows}
-
-    async def wait_for(self, query: str, expected: dict[str, float]) -> None:
-        """Wait until the answer is `expected`; say what it was when it does not come."""
-        found: dict[str, float] = {}
-        try:
-            async with asyncio.timeout(40):
-                # What changes is in another process, which tells nobody.
-                while (found := await self.ask(query)) != expected:  # noqa: ASYNC110 - see above
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
-            pytest.fail(f"{query} gave {found}, not {expected}")
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-
 @pytest.fixture
 def owned() -> dict[int, list[Sample]]:
     return {0: [TOKENS, DURATION], 3: [TOKENS]}
@@ -80,8 +38,6 @@ def owned() -> dict[int, list[Sample]]:
 
 @pytest.fixture
 async def prometheus(tmp_path: Path, owned: dict[int, list[Sample]]) -> AsyncIterator[Prometheus]:
-    program = shutil.which("prometheus")
-    assert program is not None, "the set-up installs Debian's prometheus"
     ledger = Ledger()
     ledger.stage("drain", "records").drop("ring_full", 7)
     registry = process_registry(ledger, "up")
@@ -89,36 +45,13 @@ async def prometheus(tmp_path: Path, owned: dict[int, list[Sample]]) -> AsyncIte
         PartitionCollector(lambda: [(p, sample) for p, rows in owned.items() for sample in rows])
     )
     async with TelemetryServer(registry, ledger) as server:
-        config = tmp_path / "prometheus.yml"
-        config.write_text(
-            json.dumps(
-                {
-                    "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
-                    "scrape_configs": [
-                        {
-                            "job_name": "agentsight",
-                            "honor_labels": True,
-                            "static_configs": [{"targets": [f"127.0.0.1:{server.port}"]}],
-                        }
-                    ],
-                }
-            )
-        )
-        port = free_port()
-        process = await asyncio.create_subprocess_exec(
-            program,
-            f"--config.file={config}",
-            f"--storage.tsdb.path={tmp_path / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--log.level=error",
-        )
-        client = Prometheus(port)
-        try:
+        job = {
+            "job_name": "agentsight",
+            "honor_labels": True,
+            "static_configs": [{"targets": [f"127.0.0.1:{server.port}"]}],
+        }
+        async with running_prometheus(tmp_path, job, "200ms") as client:
             yield client
-        finally:
-            await client.close()
-            process.kill()
-            await process.wait()
 
 
 async def test_prometheus_scrapes_metrics_and_forgets_a_partition_that_moved_away(

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import shutil
-import socket
-import urllib.error
-import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
-from agentsight_core.testing.conditions import eventually, eventually_gives
+from agentsight_core.testing.conditions import eventually
 from agentsight_core.testing.llm_tls_server import LlmTlsServer, llm_tls_server
 from agentsight_core.testing.otlp_receiver import grpc_receiver, http_receiver
+from agentsight_core.testing.prometheus import Prometheus, running_prometheus
 from agentsight_core.testing.running_up import RunningUp, caller, own_model, running_up
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -39,49 +33,11 @@ def attributes(span: Span) -> dict[str, object]:
     }
 
 
-@asynccontextmanager
-async def prometheus(folder: Path, target: int) -> AsyncIterator[int]:
-    """Run a Prometheus that scrapes 127.0.0.1:`target`; gives its port."""
-    program = shutil.which("prometheus")
-    assert program is not None, "the set-up installs Debian's prometheus"
+def prometheus(folder: Path, target: int) -> AbstractAsyncContextManager[Prometheus]:
+    """Run a Prometheus that scrapes 127.0.0.1:`target`."""
     job = {"job_name": "up", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}
-    # A scrape that takes longer than this is a failed one, and there is no value until the next.
-    scraping = {"scrape_interval": "1s", "scrape_timeout": "1s"}
-    config = folder / "prometheus.json"
-    config.write_text(json.dumps({"global": scraping, "scrape_configs": [job]}))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        program,
-        f"--config.file={config}",
-        f"--storage.tsdb.path={folder / 'prometheus'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=error",
-    )
-
-    def is_ready() -> bool:
-        assert process.returncode is None, "Prometheus has ended; it said why above"
-        return ask(port, "vector(1)") == 1
-
-    try:
-        await eventually(is_ready)
-        yield port
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-def ask(port: int, query: str) -> float | None:
-    """Return the value of an instant query; None while there is none."""
-    url = f"http://127.0.0.1:{port}/api/v1/query?query={quote(query)}"
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            rows = json.load(answer)["data"]["result"]
-    except urllib.error.URLError:
-        return None
-    return float(rows[0]["value"][1]) if rows else None
+    # A scrape that takes longer than the interval is a failed one: no value until the next.
+    return running_prometheus(folder, job, "1s")
 
 
 def summaries(up: RunningUp, model: str) -> list[dict[str, Any]]:
@@ -102,14 +58,14 @@ async def test_an_agent_without_a_rule_reaches_every_sink(
         }
         async with running_up(tmp_path, settings) as up:
             async with (
-                prometheus(tmp_path, up.telemetry_port("aggregator")) as port,
+                prometheus(tmp_path, up.telemetry_port("aggregator")) as metrics,
                 caller(server, model) as program,
             ):
                 for number in range(1, CALLS + 1):
                     await program.call(number)
                 tokens = "gen_ai_client_inference_usage_input_tokens_total"
                 query = f'sum({tokens}{{gen_ai_request_model="{model}"}})'
-                await eventually_gives(lambda: ask(port, query), CALLS * 11)
+                await metrics.wait_for(query, {"": CALLS * 11}, 30)
             await eventually(lambda: any(s["ended"] for s in summaries(up, model)))
             assert await up.stop() == 0
 

@@ -24,6 +24,7 @@ from agentsight_core.recordings.records import (
 
 _ACK = struct.Struct("<QI")
 _SUFFIX = ".seg"
+_ACK_SUFFIX = ".ack"
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +50,7 @@ class Segment:
     @property
     def ack_path(self) -> Path:
         """Where the acknowledgements of this segment are written."""
-        return self.path.with_suffix(".ack")
+        return self.path.with_suffix(_ACK_SUFFIX)
 
 
 def segment_path(folder: Path, rank: int, first_index: int) -> Path:
@@ -117,7 +118,7 @@ def read(path: Path, damage: Damage) -> tuple[Segment, list[Record], int]:
 
     The segment is closed. Damage is counted, not raised: a spool always starts.
     """
-    acks = _read_acks(path.with_suffix(".ack"))
+    acks = _read_acks(path.with_suffix(_ACK_SUFFIX))
     with path.open("rb") as file:
         file.read(len(FILE_MAGIC))
         records = list(read_records(file, damage, len(FILE_MAGIC)))
@@ -160,7 +161,7 @@ def forget_orphans(folder: Path) -> None:
 
     The next segment with that name holds other records, which nobody has acknowledged.
     """
-    for path in folder.glob("*.ack"):
+    for path in folder.glob(f"*{_ACK_SUFFIX}"):
         if not path.with_suffix(_SUFFIX).exists():
             path.unlink()
 
