@@ -119,8 +119,16 @@ static __always_inline __u64 session_of(__u32 tgid)
 	return looked_up_session(last, tgid);
 }
 
+/*
+ * Of a process for which `session_of` has said 0: is it to be watched all the same? While it is
+ * looked at for whether it is an agent, yes; and if it is a member by now. User space makes it one
+ * before it counts the change, and in between what is remembered is old.
+ */
 static __always_inline bool is_candidate(__u32 tgid)
 {
-	return control.discover && !bpf_map_lookup_elem(&muted_processes, &tgid) &&
-	       !membership_of(tgid);
+	struct membership *member = membership_of(tgid);
+
+	if (member)
+		return !member->quiet;
+	return control.discover && !bpf_map_lookup_elem(&muted_processes, &tgid);
 }

@@ -280,6 +280,25 @@ def test_records_after_a_promotion_carry_the_session(talking) -> None:
     assert runs[0].connection == runs[1].connection
 
 
+def test_a_call_in_the_moment_of_a_promotion_is_captured(talking, monkeypatch) -> None:
+    seen_by, talker = talking(tracked=False, discover=True)
+    # What a processor remembers of the process is what this is about.
+    os.sched_setaffinity(talker.pid, {min(os.sched_getaffinity(0))})
+    talker.ask("open 1")
+    talker.ask("say 0 before")
+    count_change = seen_by.kernel._memberships_changed
+
+    def speak_first() -> None:
+        talker.ask("say 0 meanwhile")
+        count_change()
+
+    monkeypatch.setattr(seen_by.kernel, "_memberships_changed", speak_first)
+    seen_by.track(talker.pid)
+    for written in (True, False):
+        runs = seen_by.drain().runs(written=written, pid=talker.pid)
+        assert b"".join(run.data for run in runs) == b"beforemeanwhile"
+
+
 def test_a_muted_connection_gives_nothing_more(talking) -> None:
     seen_by, talker = talking(tracked=False, discover=True)
     talker.ask("open 2")
