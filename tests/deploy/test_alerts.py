@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import shutil
-import socket
 import subprocess
 from asyncio.subprocess import Process
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 from agentsight_core.telemetry.http import TelemetryServer
 from agentsight_core.telemetry.ledger import Ledger
 from agentsight_core.telemetry.process import process_registry
+from agentsight_core.testing.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "agentsight.rules.yaml"
@@ -82,12 +82,6 @@ def test_there_is_no_runbook_without_an_alert() -> None:
     assert {path.stem for path in (ROOT / "docs/runbooks").glob("*.md")} == set(alerts())
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Webhook:
     """Takes what Alertmanager sends."""
 
@@ -120,7 +114,7 @@ async def test_a_loss_is_told_by_a_real_alertmanager(tmp_path: Path) -> None:
     ledger.stage("kernel", "records").drop("ring_full", 7)
     listener = await asyncio.start_server(webhook.answer, "127.0.0.1", 0)
     hook = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
-    manager_port, prometheus_port = free_port(), free_port()
+    manager_port, prometheus_port = free_ports(2)
     async with TelemetryServer(process_registry(ledger, "agent"), ledger) as telemetry:
         manager = await start(
             tmp_path,

@@ -7,7 +7,6 @@ have them from. Everything else is the file as it is.
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from agentsight_core.testing.containers import (
     logs,
 )
 from agentsight_core.testing.llm_tls_server import llm_tls_server
+from agentsight_core.testing.ports import free_ports
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
@@ -42,12 +42,6 @@ services:
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Compose:
     """A copy of deploy/ in `folder`, so that secrets stay out of the tree."""
 
@@ -61,15 +55,16 @@ class Compose:
         self.out.mkdir()
         self.profile = profile
         self.project = f"agentsighttest{os.getpid()}{profile}"
+        ports = zip(("API_PORT", "API_PORT_1", "JAEGER_PORT"), map(str, free_ports(3)), strict=True)
         self._env = {
             **os.environ,
+            **dict(ports),
             "AGENTSIGHT_VERSION": "test",
             "COMPOSE_PROJECT_NAME": self.project,
             "PROMETHEUS_IMAGE": SERVERS_IMAGE,
             "ALERTMANAGER_IMAGE": SERVERS_IMAGE,
             "ALERTMANAGER_PROGRAM": "prometheus-alertmanager",
             "NODE_NAME": "compose-host",
-            **{name: str(free_port()) for name in ("API_PORT", "API_PORT_1", "JAEGER_PORT")},
         }
         self.run("./init.sh", profile)
         sink = ROOT / "tests" / "deploy" / "otlp_sink.py"

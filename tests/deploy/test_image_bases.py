@@ -12,17 +12,12 @@ from pathlib import Path
 import pytest
 from agentsight_core.testing.conditions import eventually
 from agentsight_core.testing.containers import BASE_IMAGE, docker
+from agentsight_core.testing.ports import free_ports
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 LABEL = "org.opencontainers.image"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(port: int) -> bool:
@@ -35,7 +30,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[str]:
     """Run an empty registry; its address."""
     program = shutil.which("docker-registry")
     assert program is not None, "scripts/setup_docker.sh installs Debian's docker-registry"
-    port = free_port()
+    [port] = free_ports(1)
     config = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},

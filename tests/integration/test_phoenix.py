@@ -6,7 +6,6 @@
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from agentsight_aggregator.exporters.otlp.transport import OtlpSettings
 from agentsight_aggregator.fold import build_fold, findings_of
 from agentsight_core.telemetry.ledger import Stage
 from agentsight_core.testing.agent_session import AGENT, CALLS, MODEL, traced_session
+from agentsight_core.testing.ports import free_ports
 
 pytestmark = [pytest.mark.matrix, pytest.mark.timeout(240)]
 
@@ -27,17 +27,11 @@ PROGRAM = Path(__file__).parents[2] / ".setup" / "phoenix" / "bin" / "phoenix"
 INPUT_TOKENS, OUTPUT_TOKENS = 100, 20
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def ports(tmp_path: Path) -> Iterator[tuple[int, int]]:
     """Run a Phoenix with a database of its own; its ports of HTTP and OTLP over gRPC."""
     assert PROGRAM.exists(), "there is no Phoenix: run `make test-phoenix`"
-    http, grpc = free_port(), free_port()
+    http, grpc = free_ports(2)
     settings = {
         "PHOENIX_HOST": "127.0.0.1",
         "PHOENIX_PORT": str(http),

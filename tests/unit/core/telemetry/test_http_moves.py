@@ -6,6 +6,7 @@ import socket
 import pytest
 from agentsight_core.telemetry.http import TelemetryServer, TelemetrySettings
 from agentsight_core.telemetry.ledger import Ledger
+from agentsight_core.testing.ports import free_ports
 from prometheus_client import CollectorRegistry
 
 
@@ -18,15 +19,9 @@ async def status(port: int, page: str) -> int:
     return int(line.split()[1])
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def test_it_moves_and_the_old_port_is_free() -> None:
     async with TelemetryServer(CollectorRegistry(), Ledger()) as server:
-        old, new = server.port, free_port()
+        old, [new] = server.port, free_ports(1)
         await server.apply(TelemetrySettings(port=new))
         assert server.port == new
         assert await status(new, "/healthz") == 200
