@@ -28,6 +28,7 @@
 
 /* signal_struct.flags */
 #define SIGNAL_GROUP_EXIT 4
+#define SIGNAL_UNKILLABLE 0x40 /* the first process of a PID namespace */
 /* In the place of a struct kernel_siginfo: from the kernel. */
 #define SEND_SIG_PRIV 1
 

@@ -155,6 +155,12 @@ static __always_inline bool may_hurry(__u64 now_ns)
 	return true;
 }
 
+/* The next urgent record wakes the reader, however short ago it was woken. */
+static __always_inline void hurry_at_once(void)
+{
+	wakes.hurried_boot_ns = 0;
+}
+
 static __always_inline bool ends_sleep(void)
 {
 	if (!asleep)

@@ -46,6 +46,20 @@ def test_a_program_that_is_executed_wakes_the_reader(watch) -> None:
     assert is_awake(seen_by.kernel)
 
 
+def test_the_first_program_of_a_container_wakes_the_reader_at_once(watch, tester) -> None:
+    seen_by = watch(discover=True)
+    first = "echo ready; read line; exec /bin/true"
+    for _ in range(5):
+        shell = tester("unshare", "--pid", "--fork", "sh", "-c", first)
+        # Wake-ups of this sort have a distance in time, but for this.
+        run("/bin/true")
+        seen_by.drain()
+        seen_by.kernel.acknowledge()
+        shell.say("go")
+        assert shell.finish() == 0
+        assert is_awake(seen_by.kernel)
+
+
 def test_a_stranger_that_uses_tls_wakes_the_reader(watch, tls_tester, libssl) -> None:
     seen_by = watch(discover=True)
     seen_by.kernel.attach_tls(*libssl)

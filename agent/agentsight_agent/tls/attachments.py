@@ -121,8 +121,9 @@ class Attachments:
         """Process `pid` runs another program now: look at it, and again when it is loaded."""
         self.on_exit(pid)
         mounts = procfs.mount_namespace(pid, self._proc)
-        self._look_at_executable(pid, mounts)
+        # The libraries first: executables take longer to look at.
         self._look_at_mounts(pid, mounts)
+        self._look_at_executable(pid, mounts)
         self._looks.begin(pid, now_ns)
 
     def on_networked(self, pid: int, now_ns: int) -> None:
