@@ -6,6 +6,7 @@ One thing at a time. Must not know what is looked for; the clock is the caller's
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -25,7 +26,8 @@ class Seeker:
         self._due = due
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="seeker")
         self._running: Future[int] | None = None
-        self._jobs: list[Callable[[], None]] = []
+        # The thread takes what comes while it is at work, too: turns are far apart for that.
+        self._jobs: deque[Callable[[], None]] = deque()
         self._jobs_due_ns = NEVER_NS
         self._next_look_ns = 0
 
@@ -46,7 +48,7 @@ class Seeker:
         await asyncio.get_running_loop().run_in_executor(self._thread, job)
 
     def soon(self, job: Callable[[], None]) -> None:
-        """Do `job` at the next turn."""
+        """Do `job` at the next turn, or now if the thread is at work."""
         self._jobs.append(job)
         self._jobs_due_ns = 0
 
@@ -65,19 +67,20 @@ class Seeker:
                 return
             self._next_look_ns = self._running.result()
             self._running = None
+            if not self._jobs:
+                self._jobs_due_ns = NEVER_NS
         if now_ns < self.next_ns:
             return
-        jobs, self._jobs = self._jobs, []
         self._jobs_due_ns = NEVER_NS
 
         def work() -> int:
-            for job in jobs:
-                job()
+            while self._jobs:
+                self._jobs.popleft()()
             return self._due(now_ns)
 
         # Not through the loop, which would be woken by its end: it is asked for at the next turn.
         self._running = self._thread.submit(work)
 
     def close(self) -> None:
-        """Wait for what is being done; the rest is not done."""
+        """Wait for the thread, if it is at work; what it was not given yet is not done."""
         self._thread.shutdown(cancel_futures=True)

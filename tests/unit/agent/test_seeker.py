@@ -75,19 +75,23 @@ def test_what_can_wait_waits_for_a_moment_only(world: World) -> None:
     assert world.done == ["first", "second"]
 
 
-def test_while_the_thread_is_busy_nothing_more_is_given_to_it(world: World) -> None:
+def test_a_thread_that_is_busy_takes_what_comes_meanwhile(world: World) -> None:
     world.rest()
     go_on = threading.Event()
     world.seeker.soon(go_on.wait)
     world.seeker.turn(1 * MS)
+    world.seeker.later(world.job("can wait"), 1 * MS)
     world.seeker.soon(world.job("next"))
     assert world.seeker.next_ns == NEVER_NS
     world.seeker.turn(2 * MS)
     go_on.set()
     asyncio.run(world.seeker.run(lambda: None))
-    assert world.done == []
-    world.turn(3 * MS)
-    assert world.done == ["next"]
+    assert world.done == ["can wait", "next"]
+    # Nothing is left that a turn would be needed for before the next look.
+    world.seeker.turn(3 * MS)
+    assert world.seeker.next_ns == NEXT_LOOK_NS
+    world.seeker.later(world.job("later"), 4 * MS)
+    assert world.seeker.next_ns == 204 * MS
 
 
 def test_what_a_job_raises_is_raised_at_the_next_turn(world: World) -> None:
