@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,46 @@ def replace_at(value: Any, path: list[int], new: Any) -> Any:
     copy = dict(value) if isinstance(value, dict) else list(value)
     copy[key] = replace_at(value[key], path[1:], new)
     return copy
+
+
+WRONG: tuple[Any, ...] = (None, True, -1, 1.5, 10**30, "x", "\ud800", [], {}, [7], [[]], [{}])
+
+
+def every_wrong(value: Any) -> Iterator[Any]:
+    """Yield `value` with each part of it, one at a time, replaced by each wrong one."""
+    yield from WRONG
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from ({**value, key: wrong} for wrong in every_wrong(part))
+    elif isinstance(value, list):
+        # All items are read by the same code; the third is of no other kind than the first two.
+        for index, part in enumerate(value[:2]):
+            rest = value[index + 1 :]
+            yield from ([*value[:index], wrong, *rest] for wrong in every_wrong(part))
+
+
+def wrong_bodies(body: bytes) -> Iterator[bytes]:
+    """Yield a body of one JSON text, or of one in each line, with each wrong value."""
+    lines = body.split(b"\n")
+    for index, line in enumerate(lines):
+        head, brace, rest = line.partition(b"{")
+        try:
+            value = json.loads(brace + rest)
+        except ValueError:
+            continue
+        before, after = lines[:index], lines[index + 1 :]
+        for wrong in every_wrong(value):
+            yield b"\n".join([*before, head + json.dumps(wrong).encode(), *after])
+
+
+def test_no_wrong_value_in_any_place_of_a_real_body_raises():
+    tried = 0
+    for exchange in recorded():
+        for field in ("request_body", "response_body"):
+            for body in wrong_bodies(getattr(exchange, field)):
+                msgspec.json.encode(read_call(msgspec.structs.replace(exchange, **{field: body})))
+                tried += 1
+    assert tried > 10_000
 
 
 @given(

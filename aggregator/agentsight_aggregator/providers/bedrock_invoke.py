@@ -19,7 +19,7 @@ from agentsight_aggregator.providers import (
 )
 from agentsight_aggregator.providers import prompts as prompt_formats
 from agentsight_aggregator.providers.drafts import Answer, Chunk, Request, WireFormat
-from agentsight_aggregator.providers.payload import count, record
+from agentsight_aggregator.providers.payload import count, record, text
 
 
 def choose_format(endpoint: Endpoint) -> WireFormat:
@@ -71,7 +71,7 @@ def _of_request(body: dict[str, object]) -> WireFormat:
 
 
 def _of_answer(value: dict[str, object]) -> WireFormat:
-    if value.get("type") in {"message", "message_start"}:
+    if text(value.get("type")) in {"message", "message_start"}:
         return anthropic.MESSAGES
     if "output" in value or "messageStart" in value:
         return bedrock.CONVERSE

@@ -123,7 +123,9 @@ def _take(answer: Answer, body: dict[str, object]) -> None:
 
 
 def _take_steps(answer: Answer, steps: list[dict[str, object]]) -> None:
-    made = [step for step in steps if step.get("type") not in {"user_input", "function_result"}]
+    made = [
+        step for step in steps if text(step.get("type")) not in {"user_input", "function_result"}
+    ]
     parts = [part for step in made for part in _read_step(step)]
     if parts:
         answer.messages = [build_message("assistant", parts)]
