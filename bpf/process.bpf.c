@@ -94,8 +94,7 @@ int BPF_PROG(process_executed, struct task_struct *task, int old_pid, void *bprm
 	}
 	hush_if_excluded(tgid);
 	familiar = begins_familiar(tgid);
-	/* Nobody has looked at the libraries of a new container, and its program may use them soon.
-	 */
+	/* A new container: nobody has looked at its libraries, and they may be used soon. */
 	if (FIELD(task, signal, flags) & SIGNAL_UNKILLABLE)
 		hurry_at_once();
 	start = BPF_CORE_READ(task, mm, arg_start);
