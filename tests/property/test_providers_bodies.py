@@ -15,6 +15,7 @@ from agentsight_aggregator.exchange import Exchange
 from agentsight_aggregator.providers import read_call
 from agentsight_aggregator.streams.exchanges import ExchangeAssembler
 from agentsight_core.recordings.har import read_har
+from agentsight_core.testing.wrong_values import every_wrong
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,21 +118,6 @@ def replace_at(value: Any, path: list[int], new: Any) -> Any:
     copy = dict(value) if isinstance(value, dict) else list(value)
     copy[key] = replace_at(value[key], path[1:], new)
     return copy
-
-
-WRONG: tuple[Any, ...] = (None, True, -1, 1.5, 10**30, "x", "\ud800", [], {}, [7], [[]], [{}])
-
-
-def every_wrong(value: Any) -> Iterator[Any]:
-    """Yield `value` with each part of it, one at a time, replaced by each wrong one."""
-    yield from WRONG
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from ({**value, key: wrong} for wrong in every_wrong(part))
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            rest = value[index + 1 :]
-            yield from ([*value[:index], wrong, *rest] for wrong in every_wrong(part))
 
 
 def json_lines(lines: list[bytes]) -> Iterator[tuple[int, bytes, Any]]:

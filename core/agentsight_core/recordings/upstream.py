@@ -15,7 +15,13 @@ from agentsight_core.errors import ConfigError
 from agentsight_core.ids import digest
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings import upstream_messages
-from agentsight_core.recordings.upstream_text import LineError, parse_line, payload, plain_text
+from agentsight_core.recordings.upstream_text import (
+    LineError,
+    parse_line,
+    payload,
+    plain_text,
+    whole_number,
+)
 from agentsight_core.recordings.upstream_traffic import Thread
 
 _WRITES = {"WRITE/SEND", "SSL_write", "WRITE", "SEND"}
@@ -23,6 +29,8 @@ _READS = {"READ/RECV", "SSL_read", "READ", "RECV"}
 # The collector's own times are ns since boot in older versions, Unix ms in newer ones.
 _UNIX_MS = range(1_500_000_000_000, 3_000_000_000_000)
 _MAX_NAMED_LINES = 5
+# Process ids, sizes of a record, flags.
+_MAX_SMALL = 2**32
 # Measurements of the machine, console lines, handshakes: nothing that we have an event for.
 _UNUSED = {"system", "stdio", "fake"}
 
@@ -50,7 +58,7 @@ def read_upstream(data: bytes, *, source: str) -> Iterator[pb.Event]:
             continue
         try:
             yield from reader.read(parse_line(line))
-        except ValueError as error:  # LineError, and numbers that no event can hold
+        except ValueError as error:  # LineError, and values that no event can hold
             problems.append(f"line {number}: {error}")
     yield from reader.close()
     if problems:
@@ -79,6 +87,8 @@ class _Reader:
         inner = outer.get("data")
         data = cast("Mapping[str, object]", inner) if isinstance(inner, dict) else outer
         kind = outer.get("source") or ("ssl" if "function" in data else "process")
+        if not isinstance(kind, str):
+            raise LineError("source must be a text")
         if kind in _UNUSED:
             return
         time_ns = self._time_ns(outer, data)
@@ -112,19 +122,23 @@ class _Reader:
 
     def _time_ns(self, outer: Mapping[str, object], data: Mapping[str, object]) -> int:
         """Return the time of a line: Unix time where the recording has it, else its own clock."""
-        own = data.get("timestamp_ns")
+        own = whole_number(data.get("timestamp_ns"))
         at = outer.get("timestamp")
-        at = data.get("timestamp") if at is None else at
-        unix_ns = at * 1_000_000 if isinstance(at, int) and at in _UNIX_MS and at != own else None
-        if isinstance(own, int):
+        at = whole_number(data.get("timestamp") if at is None else at)
+        unix_ns = None
+        if at is not None and at in _UNIX_MS and at != own:
+            unix_ns = at * 1_000_000
+        if own is not None:
             if self._offset_ns is None:
                 self._offset_ns = 0 if unix_ns is None else unix_ns - own
+            if own + self._offset_ns < 0:
+                raise LineError("timestamp_ns is before 1970 by the clock of the first line")
             return own + self._offset_ns
         if unix_ns is not None:
             return unix_ns
-        if isinstance(at, int):
+        if at is not None:
             return at
-        raise LineError("timestamp or timestamp_ns must be an integer")
+        raise LineError("timestamp or timestamp_ns must be a whole number from 0 to 2**63 - 1")
 
     def _event(self, pid: int, time_ns: int) -> pb.Event:
         session = self._sessions[pid]
@@ -136,12 +150,12 @@ class _Reader:
         """Begin a session with the first line of a process whose parent has none."""
         if pid in self._sessions:
             return
-        parent = data.get("ppid")
-        if isinstance(parent, int) and parent in self._sessions:
+        parent = whole_number(data.get("ppid"))
+        if parent in self._sessions:
             self._sessions[pid] = self._sessions[parent]
             return
-        number = digest("upstream", self.about, pid, size=8)
-        self._sessions[pid] = int.from_bytes(number, "big") or 1
+        ident = digest("upstream", self.about, pid, size=8)
+        self._sessions[pid] = int.from_bytes(ident, "big") or 1
         event = self._event(pid, time_ns)
         name = plain_text(str(outer.get("comm") or data.get("comm") or ""))
         event.session_started.root_pid = pid
@@ -153,15 +167,14 @@ class _Reader:
         function = data.get("function")
         if function == "HANDSHAKE" or data.get("is_handshake"):
             return
-        if function not in _WRITES | _READS:
+        if not isinstance(function, str) or function not in _WRITES | _READS:
             raise LineError(f"function {function!r} is not known; known: READ/RECV, WRITE/SEND")
         text = data.get("data")
         if text is not None and not isinstance(text, str):
             raise LineError("data must be a text")
-        length = data.get("len")
-        lost = data.get("bytes_lost")
-        missing = lost if isinstance(lost, int) else 0
-        whole = length - missing if isinstance(length, int) else None
+        length = whole_number(data.get("len"), below=_MAX_SMALL)
+        missing = _optional(data, "bytes_lost")
+        whole = max(0, length - missing) if length is not None else None
         content = b"" if text in (None, "null") and whole != 4 else payload(str(text), whole)
         if whole is not None and not content:
             missing += whole
@@ -184,13 +197,13 @@ class _Reader:
 
     def _moment(self, value: object, otherwise: int) -> int:
         """Return a time of a merged event, which is in the unit of `timestamp`."""
-        if not isinstance(value, int):
+        moment = whole_number(value)
+        if moment is None:
             return otherwise
-        return value * 1_000_000 if value in _UNIX_MS and otherwise > 10**18 else value
+        return moment * 1_000_000 if moment in _UNIX_MS and otherwise > 10**18 else moment
 
     def _thread(self, pid: int, data: Mapping[str, object]) -> Thread:
-        tid = data.get("tid")
-        key = (pid, tid if isinstance(tid, int) else 0)
+        key = (pid, _optional(data, "tid"))
         if key not in self._threads:
             self._threads[key] = Thread(self._sessions[pid], *key)
         return self._threads[key]
@@ -219,12 +232,11 @@ class _Reader:
 
 def _integer(key: str, *places: Mapping[str, object]) -> int:
     for place in places:
-        value = place.get(key)
-        if isinstance(value, int) and 0 <= value < 2**32:
+        value = whole_number(place.get(key), below=_MAX_SMALL)
+        if value is not None:
             return value
     raise LineError(f"{key} must be a process id")
 
 
 def _optional(data: Mapping[str, object], key: str) -> int:
-    value = data.get(key)
-    return value if isinstance(value, int) and 0 <= value < 2**32 else 0
+    return whole_number(data.get(key), below=_MAX_SMALL) or 0

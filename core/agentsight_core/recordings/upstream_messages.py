@@ -17,7 +17,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 def is_message(data: Mapping[str, object]) -> bool:
     """Tell whether `data` of an event is a parsed HTTP message."""
-    return data.get("message_type") in {"request", "response"}
+    kind = data.get("message_type")
+    return isinstance(kind, str) and kind in {"request", "response"}
 
 
 def wire_bytes(data: Mapping[str, object]) -> bytes:

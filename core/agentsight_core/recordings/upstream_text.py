@@ -15,6 +15,7 @@ _HEX_PREFIX = "HEX:"
 _BYTE_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u00([89a-fA-F][0-9a-fA-F])")
 # Lone surrogates stand for single bytes, as in PEP 383.
 _AS_SURROGATE = rb"\1\\udc\2"
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 class LineError(ValueError):
@@ -34,9 +35,20 @@ def parse_line(line: bytes) -> object:
         raise LineError(f"is no JSON: {error}") from error
 
 
+def whole_number(value: object, *, below: int = 2**63) -> int | None:
+    """Return `value` if it is a whole number that an event can hold, else None."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 <= value < below else None
+
+
 def plain_text(text: str) -> str:
-    """Return a string of `parse_line` that was always text: its escapes are characters."""
-    return "".join(chr(ord(char) - 0xDC00) if _is_byte(char) else char for char in text)
+    """Return a string of `parse_line` that was always text: its escapes are characters.
+
+    Any other lone surrogate is no character, and becomes U+FFFD.
+    """
+    whole = "".join(chr(ord(char) - 0xDC00) if _is_byte(char) else char for char in text)
+    return _NO_CHARACTER.sub("\ufffd", whole)
 
 
 def payload(text: str, length: int | None) -> bytes:

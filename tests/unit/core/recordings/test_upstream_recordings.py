@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 
@@ -10,6 +11,7 @@ from agentsight_core.errors import ConfigError
 from agentsight_core.pb import events_pb2 as pb
 from agentsight_core.recordings.upstream import looks_like_upstream, read_upstream
 from agentsight_core.recordings.upstream_text import parse_line, payload
+from agentsight_core.testing.wrong_values import every_wrong
 
 BOOT_NS = 5_000_000_000
 UNIX_MS = 1_790_000_000_000
@@ -276,12 +278,13 @@ def test_merged_streams_are_the_body_of_the_answer(with_head: bool) -> None:
     assert times[-1] == (UNIX_MS + 900) * 1_000_000
 
 
-def test_processes_and_files_belong_to_the_session_of_their_parent() -> None:
-    def process(event: str, pid: int, **data: object) -> bytes:
-        data = {"event": event, "pid": pid, "comm": "sh", "timestamp": BOOT_NS, **data}
-        outer = {"timestamp": BOOT_NS, "source": "process", "pid": pid, "comm": "sh", "data": data}
-        return json.dumps(outer).encode()
+def process(event: str, pid: int, **data: object) -> bytes:
+    data = {"event": event, "pid": pid, "comm": "sh", "timestamp": BOOT_NS, **data}
+    outer = {"timestamp": BOOT_NS, "source": "process", "pid": pid, "comm": "sh", "data": data}
+    return json.dumps(outer).encode()
 
+
+def test_processes_and_files_belong_to_the_session_of_their_parent() -> None:
     events = read(
         raw("WRITE/SEND", REQUEST, BOOT_NS),
         process("EXEC", 9, ppid=7, filename="/bin/ls", full_command="ls -l /tmp"),
@@ -316,7 +319,7 @@ def test_sessions_have_the_same_ids_every_time_and_others_in_another_recording()
         (b'{"function":"READ/RECV","timestamp_ns":1,"data":"x"}', "pid must be a process id"),
         (b'{"function":"READ/RECV","pid":1,"data":"x"}', "timestamp or timestamp_ns must be"),
         (b'{"function":"PEEK","pid":1,"timestamp_ns":1,"data":"x"}', "known: READ/RECV"),
-        (b'{"function":"READ/RECV","pid":1,"timestamp_ns":-1,"data":"x"}', "range"),
+        (b'{"function":"READ/RECV","pid":1,"timestamp_ns":-1,"data":"x"}', "2**63"),
         (b'{"source":"radio","pid":1,"timestamp":1,"data":{}}', "source 'radio' is not known"),
         (
             b'{"source":"ssl","pid":1,"timestamp":1,"data":{"message_type":"request"}}',
@@ -334,6 +337,30 @@ def test_malformed_lines_are_named_and_the_others_are_read(line: bytes, message:
     assert str(caught.value).startswith("test.jsonl: line 2: ")
     assert message in str(caught.value)
     assert answers(events) == [ANSWER]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        raw("READ/RECV", b"x", 2),
+        wrapped(raw("WRITE/SEND", REQUEST, 1), unix_ms=UNIX_MS),
+        parsed("request", UNIX_MS, method="GET", path="/", headers={"host": "a"}, body="b"),
+        parsed("response", UNIX_MS, status_code=200, headers={"host": "a"}, content_length=1),
+        merged(("delta", "text")),
+        process("EXEC", 9, ppid=7, filename="/bin/ls", full_command="ls -l /tmp"),
+        process("FILE_OPEN", 9, filepath="/tmp/x", flags=0),
+        process("EXIT", 9, ppid=7, exit_code=3, duration_ms=12),
+    ],
+)
+def test_a_wrong_value_costs_no_more_than_its_line(line: bytes) -> None:
+    good = [raw("WRITE/SEND", REQUEST, 1, tid=8), raw("READ/RECV", response(ANSWER), 2, tid=8)]
+    for wrong in every_wrong(json.loads(line)):
+        lines = [good[0], json.dumps(wrong).encode(), good[1]]
+        events: list[pb.Event] = []
+        with contextlib.suppress(ConfigError):
+            events.extend(read_upstream(b"\n".join(lines), source="test.jsonl"))
+        assert ANSWER in answers(events)
+        assert events[-1].WhichOneof("body") == "session_ended"
 
 
 def test_many_malformed_lines_are_counted() -> None:
