@@ -53,7 +53,7 @@ def stream_bytes(data: Mapping[str, object]) -> list[bytes]:
         lines = [f"event: {plain_text(name)}"] if isinstance(name, str) else []
         if isinstance(text, str):
             lines += [f"data: {line}" for line in plain_text(text).split("\n")]
-        pieces.append(("\n".join(lines) + "\n\n").encode("utf-8", "replace"))
+        pieces.append(("\n".join(lines) + "\n\n").encode())
     return pieces
 
 

@@ -91,7 +91,7 @@ def _mixed(text: str) -> bytes:
 
 def _characters(text: str) -> bytes:
     """Everything is characters: as any other JSON writer writes text."""
-    return plain_text(text).encode("utf-8", "replace")
+    return plain_text(text).encode()
 
 
 def _low_bytes(text: str) -> bytes:
